@@ -1,0 +1,105 @@
+// Package vfs makes the one tree that a logged-in user sees out of object stores: mounts, directories on flat keys, names
+// and rights. It knows nothing of FTP; protocol is its caller, backend/transfer moves its bytes.
+package vfs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"sluice/backend"
+)
+
+// FS is the tree one logged-in user sees. Names are absolute and clean, with "/" between segments: "/" is the root, and
+// ".." never reaches an FS. Methods may be called concurrently.
+//
+// Errors wrap one of the sentinels below or of package backend: ErrNotExist, ErrPermission, ErrExist, ErrIsDir, ErrNotDir,
+// ErrNotEmpty, ErrName, ErrOffset, ErrQuota, ErrArchived, ErrChanged, ErrTooLarge, ErrUnsupported, ErrUnavailable.
+type FS interface {
+	// Stat describes a file or directory. A directory exists if it is a mount point or a parent of one, if it has a marker,
+	// or if anything lies below it.
+	Stat(ctx context.Context, name string) (Info, error)
+
+	// ReadDir yields the entries of a directory in byte order of their names, streaming: it never holds the whole
+	// directory. After a non-nil error it yields nothing more. An error about the directory itself comes before any
+	// entry.
+	ReadDir(ctx context.Context, name string) iter.Seq2[Info, error]
+
+	// Open reads a file from offset to its end. The Info describes the version that is read. An offset beyond the end is
+	// ErrOffset. ctx governs the whole read.
+	Open(ctx context.Context, name string, offset int64) (io.ReadCloser, Info, error)
+
+	// Put replaces the file from offset on with the bytes of r (offset 0: the whole file; AtEnd: append). It takes effect
+	// if and only if r ends in io.EOF and Put returns nil; any other read error, or the end of ctx, leaves what was there
+	// before. Everything that can be refused without the bytes is refused before the first Read of r, so that a caller
+	// can open its data connection in that Read. Put never reads r again after it has returned.
+	Put(ctx context.Context, name string, offset int64, r io.Reader, opts PutOptions) (Info, error)
+
+	// Rename moves a file, or a directory with all that is below it. An existing file at to is replaced; an existing
+	// directory is ErrExist.
+	Rename(ctx context.Context, from, to string) error
+	// Remove deletes a file. A directory is ErrIsDir.
+	Remove(ctx context.Context, name string) error
+	// Mkdir makes a directory. Its parent must exist; an existing name is ErrExist.
+	Mkdir(ctx context.Context, name string) error
+	// Rmdir deletes an empty directory. A file is ErrNotDir.
+	Rmdir(ctx context.Context, name string) error
+}
+
+// AtEnd as the offset of Put means behind the last byte of the file; a file that does not exist is made.
+const AtEnd = -1
+
+// Info describes a file or directory.
+type Info struct {
+	Name    string // last segment; "/" for the root
+	Dir     bool
+	Size    int64          // bytes; 0 for a directory
+	ModTime time.Time      // UTC; zero for a directory whose time nobody knows
+	ETag    string         // version of a file; empty for a directory
+	Rights  Rights         // what this user may do with it
+	Object  backend.Object // the object of a file; zero for a directory
+}
+
+// PutOptions tell Put what is known beforehand.
+type PutOptions struct {
+	Size    int64     // expected number of bytes of r, 0 if unknown: a hint for the part size, not a limit
+	Create  bool      // the file must not exist: ErrExist otherwise, checked at the commit too
+	ModTime time.Time // to be kept with the file; zero: none
+}
+
+// Errors of the tree. Those of package backend occur as well.
+var (
+	ErrExist    = errors.New("file exists")
+	ErrIsDir    = errors.New("is a directory")
+	ErrNotDir   = errors.New("not a directory")
+	ErrNotEmpty = errors.New("directory not empty")
+	ErrName     = errors.New("name not allowed")
+	ErrOffset   = errors.New("offset beyond the end of the file")
+	ErrQuota    = errors.New("quota exceeded")
+	ErrBusy     = errors.New("busy")
+)
+
+// Rights are the verbs that a user may apply below a mount.
+type Rights uint16
+
+// One bit per verb.
+const (
+	List Rights = 1 << iota // list directories, stat what is in them
+	Read
+	Create    // write a file that does not exist
+	Overwrite // replace a file that exists, whatever made it
+	Append    // write at the end or in the middle of a file that exists
+	Rename
+	Delete // files and directories
+	Mkdir
+
+	Full     = List | Read | Create | Overwrite | Append | Rename | Delete | Mkdir
+	ReadOnly = List | Read
+	Dropbox  = Create // upload only; the size and time of what this user just uploaded can be asked for
+	Worm     = List | Read | Create | Mkdir
+)
+
+// Has reports whether r has all of want.
+func (r Rights) Has(want Rights) bool { return r&want == want }
