@@ -71,7 +71,7 @@ func init() {
 		"MLST": {run: (*session).mlst, phase: loggedIn, keeps: markREST, help: "MLST [path]"},
 
 		// Parameters of transfers
-		"TYPE": {run: (*session).setType, phase: loggedIn, arg: needed, keeps: markREST, help: "TYPE A|I|L 8"},
+		"TYPE": {run: (*session).setType, arg: needed, keeps: markREST, help: "TYPE A|I|L 8"},
 		"MODE": {run: (*session).setMode, phase: loggedIn, arg: needed, keeps: markREST, help: "MODE S"},
 		"STRU": {run: (*session).setStru, phase: loggedIn, arg: needed, keeps: markREST, help: "STRU F"},
 		"REST": {run: (*session).restart, phase: loggedIn, arg: needed, keeps: markREST, feat: "REST STREAM", help: "REST offset"},
@@ -86,7 +86,7 @@ func init() {
 		"LIST": {start: (*session).list, phase: loggedIn, help: "LIST [path]"},
 		"NLST": {start: (*session).nlst, phase: loggedIn, help: "NLST [path]"},
 		"MLSD": {start: (*session).mlsd, phase: loggedIn, help: "MLSD [path]"},
-		"ABOR": {run: (*session).abor, phase: loggedIn, arg: none, abort: true, help: "ABOR"},
+		"ABOR": {run: (*session).abor, arg: none, abort: true, help: "ABOR"},
 
 		// Information
 		"FEAT": {run: (*session).features, arg: none, keeps: markREST, help: "FEAT"},

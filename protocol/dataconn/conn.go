@@ -132,8 +132,8 @@ func (c *Conn) Close() error {
 	if c.tls != nil {
 		err = c.tls.CloseWrite()
 	}
-	if tcp := tcpConn(c.raw.Conn); tcp != nil && !c.ended {
-		if e := tcp.CloseWrite(); err == nil {
+	if half := tcpConn(c.raw.Conn); half != nil && !c.ended {
+		if e := half.CloseWrite(); err == nil {
 			err = e
 		}
 		if err == nil && !c.raw.eof.Load() {
@@ -154,20 +154,27 @@ func (c *Conn) Close() error {
 func (c *Conn) Abort() { abort(c.raw.Conn) }
 
 func abort(conn net.Conn) {
-	if tcp := tcpConn(conn); tcp != nil {
-		_ = tcp.SetLinger(0)
+	if c := tcpConn(conn); c != nil {
+		_ = c.SetLinger(0)
 	}
 	_ = conn.Close()
 }
 
+// tcp is what a TCP connection can do besides net.Conn.
+type tcp interface {
+	CloseWrite() error
+	SetLinger(sec int) error
+}
+
 // tcpConn is the TCP connection below conn, which a PROXY protocol listener may have wrapped; nil if there is none.
-func tcpConn(conn net.Conn) *net.TCPConn {
+func tcpConn(conn net.Conn) tcp {
 	switch c := conn.(type) {
-	case *net.TCPConn:
+	case tcp:
 		return c
 	case interface{ TCPConn() (*net.TCPConn, bool) }:
-		tcp, _ := c.TCPConn()
-		return tcp
+		if c, ok := c.TCPConn(); ok {
+			return c
+		}
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts with what the s
 //	FIN, RST          the client ends the control connection
 //	WAIT duration     time goes by
 //	D: open [addr]    the client connects to the port of the last 227 or 229, perhaps from another address
-//	D: tls [fresh]    and does a handshake, resuming the control connection's session unless fresh
+//	D: tls [fresh|N]  and does a handshake, resuming the session of its control connection, none, or that of client N
 //	D: eof, fin, rst  it ends the data connection: with close_notify and FIN, with FIN alone, with RST
 //	D> text           it sends the text on the data connection
 //	2: ...            any of these, done by a second client (up to 9)
@@ -46,7 +46,7 @@ type Server struct {
 	Network  *Network
 	Explicit int // port of the listener for AUTH TLS
 	Implicit int
-	RootCAs  *tls.Config // what a client needs to trust the server
+	Client   *tls.Config // of a client that trusts the server
 	Close    func()
 }
 
@@ -113,7 +113,7 @@ func hold(t *testing.T, text string, start func(*testing.T, map[string]string) *
 		}
 		out.WriteString(line + "\n")
 		if err := r.client(who).do(action); err != nil {
-			t.Fatalf("%q: %v", line, err)
+			t.Fatalf("%s\n%q: %v", out.String(), line, err)
 		}
 		synctest.Wait()
 		for name, c := range r.sorted() {
@@ -235,7 +235,7 @@ func (c *client) greeting() []string {
 	}
 	c.control = &stream{conn: conn}
 	if c.runner.implicit {
-		if err := c.secure(c.control, false, 0); err != nil {
+		if err := c.secure(c.control, c.cache, 0); err != nil {
 			c.runner.t.Fatal(err)
 		}
 	}
@@ -245,12 +245,9 @@ func (c *client) greeting() []string {
 }
 
 // secure does a handshake on s.
-func (c *client) secure(s *stream, fresh bool, version uint16) error {
-	cfg := c.runner.server.RootCAs.Clone()
-	cfg.MaxVersion = version
-	if !fresh {
-		cfg.ClientSessionCache = c.cache
-	}
+func (c *client) secure(s *stream, cache tls.ClientSessionCache, version uint16) error {
+	cfg := c.runner.server.Client.Clone()
+	cfg.MaxVersion, cfg.ClientSessionCache = version, cache
 	s.tls = tls.Client(s.conn, cfg)
 	return s.tls.Handshake()
 }
@@ -269,7 +266,7 @@ func (c *client) do(action string) error {
 		if arg == "1.2" {
 			version = tls.VersionTLS12
 		}
-		if err := c.secure(c.control, false, version); err != nil {
+		if err := c.secure(c.control, c.cache, version); err != nil {
 			return err
 		}
 		c.control.reader(c)
@@ -337,9 +334,15 @@ func (c *client) doData(words []string) error {
 		if c.control.tls != nil {
 			version = c.control.tls.ConnectionState().Version
 		}
-		s := c.data
+		s, cache := c.data, c.cache
+		if len(words) > 1 {
+			cache = nil
+			if other := c.runner.clients[words[1]]; other != nil {
+				cache = other.cache
+			}
+		}
 		c.readers.Go(func() { // the server may want to say 150 first
-			if err := c.secure(s, len(words) > 1, version); err != nil {
+			if err := c.secure(s, cache, version); err != nil {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				s.end = err
