@@ -1,0 +1,295 @@
+// Package s3 is a backend.Store over Amazon S3 and what speaks its protocol. It knows nothing of files and directories;
+// cmd/sluice opens it, the engine and the cache use it.
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"sluice/backend"
+)
+
+// caps are the limits of S3 general purpose buckets (Amazon S3 User Guide, "Amazon S3 multipart upload limits").
+var caps = backend.Caps{
+	Name: "s3", MaxKey: 1024, MaxObject: 10_000 * 5 << 30, MaxPut: 5 << 30,
+	MinPart: 5 << 20, MaxPart: 5 << 30, MaxParts: 10_000, PartConcurrency: 4,
+	CopyPart: true, MaxCopyPart: 5 << 30, MaxCopy: 5 << 30, Conditional: true,
+}
+
+// Store is one bucket.
+type Store struct {
+	client *s3.Client
+	cfg    Config
+	sum    checksum
+}
+
+var _ backend.Store = (*Store)(nil)
+
+// Caps implements backend.Store.
+func (s *Store) Caps() backend.Caps { return caps }
+
+// Stat implements backend.Store with HeadObject.
+func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
+	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
+		return backend.Object{}, err
+	}
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
+	if err != nil {
+		return backend.Object{}, wrap("stat", key, err)
+	}
+	o := backend.Object{
+		Key: key, Size: aws.ToInt64(out.ContentLength), Updated: aws.ToTime(out.LastModified), ETag: aws.ToString(out.ETag),
+		ContentType: aws.ToString(out.ContentType), StorageClass: class(out.StorageClass),
+	}
+	o.Archived = archived(out.StorageClass, aws.ToString(out.Restore), string(out.ArchiveStatus))
+	o.Metadata, o.ModTime = readMetadata(out.Metadata)
+	return o, nil
+}
+
+// Open implements backend.Store with GetObject.
+func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
+	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
+		return nil, backend.Object{}, err
+	}
+	in := &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key, IfMatch: optional(opts.ETag)}
+	switch {
+	case opts.Length > 0:
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", opts.Offset, opts.Offset+opts.Length-1))
+	case opts.Offset > 0:
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-", opts.Offset))
+	}
+	out, err := s.client.GetObject(ctx, in)
+	if err != nil {
+		err = wrap("open", key, err)
+		if errors.Is(err, backend.ErrRange) {
+			return s.openEnd(ctx, key, opts, err)
+		}
+		return nil, backend.Object{}, err
+	}
+	size := aws.ToInt64(out.ContentLength)
+	if in.Range != nil && out.ContentRange != nil { // bytes first-last/size
+		_, total, _ := strings.Cut(*out.ContentRange, "/")
+		if size, err = strconv.ParseInt(total, 10, 64); err != nil {
+			_ = out.Body.Close()
+			return nil, backend.Object{}, fmt.Errorf("s3 open %s: content range %q: %w", key, *out.ContentRange, backend.ErrUnavailable)
+		}
+	}
+	o := backend.Object{
+		Key: key, Size: size, Updated: aws.ToTime(out.LastModified), ETag: aws.ToString(out.ETag),
+		ContentType: aws.ToString(out.ContentType), StorageClass: class(out.StorageClass),
+	}
+	o.Metadata, o.ModTime = readMetadata(out.Metadata)
+	return &body{ReadCloser: out.Body, ctx: ctx, key: key}, o, nil
+}
+
+// openEnd answers a range that holds no byte: S3 refuses it even where it begins at the end.
+func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOptions, refusal error) (io.ReadCloser, backend.Object, error) {
+	o, err := s.Stat(ctx, key)
+	switch {
+	case err != nil:
+		return nil, backend.Object{}, err
+	case opts.ETag != "" && o.ETag != opts.ETag:
+		return nil, backend.Object{}, fmt.Errorf("s3 open %s: %w", key, backend.ErrChanged)
+	case opts.Offset != o.Size:
+		return nil, backend.Object{}, refusal
+	}
+	return io.NopCloser(bytes.NewReader(nil)), o, nil
+}
+
+// body is the content of an object on its way. A break in it is worth another try.
+type body struct {
+	io.ReadCloser
+	ctx context.Context // of Open, which governs the read
+	key string
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		if cause := b.ctx.Err(); cause != nil {
+			return n, fmt.Errorf("s3 read %s: %w", b.key, cause)
+		}
+		err = fmt.Errorf("s3 read %s: %w: %w", b.key, backend.ErrUnavailable, err)
+	}
+	return n, err
+}
+
+// Put implements backend.Store with PutObject.
+func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
+		return backend.Object{}, err
+	}
+	if int64(len(p)) > caps.MaxPut {
+		return backend.Object{}, fmt.Errorf("s3 put %s: %w", key, backend.ErrTooLarge)
+	}
+	sum := s.sum.of(p)
+	in := &s3.PutObjectInput{
+		Bucket: &s.cfg.Bucket, Key: &key, Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
+		ContentType: optional(opts.ContentType), StorageClass: types.StorageClass(opts.StorageClass), Metadata: writeMetadata(opts.Attributes),
+		ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32, ContentMD5: sum.md5,
+	}
+	in.IfMatch, in.IfNoneMatch = condition(opts.If)
+	out, err := s.client.PutObject(ctx, in)
+	if err != nil {
+		return backend.Object{}, wrap("put", key, err)
+	}
+	if err := sum.compare(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32); err != nil {
+		return backend.Object{}, fmt.Errorf("s3 put %s: %w", key, err)
+	}
+	return written(key, int64(len(p)), aws.ToString(out.ETag), opts.Attributes), nil
+}
+
+// written is the object that a write has made, as far as it is known without asking.
+func written(key string, size int64, etag string, a backend.Attributes) backend.Object {
+	contentType := a.ContentType
+	if contentType == "" {
+		contentType = "application/octet-stream"
+	}
+	return backend.Object{
+		Key: key, Size: size, Updated: time.Now().UTC().Truncate(time.Second), ModTime: a.ModTime, ETag: etag, ContentType: contentType,
+		StorageClass: class(types.StorageClass(a.StorageClass)), Metadata: a.Metadata,
+	}
+}
+
+// Copy implements backend.Store with CopyObject.
+func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
+	for _, key := range []string{dst, src} {
+		if err := backend.CheckKey(key, caps.MaxKey); err != nil {
+			return backend.Object{}, err
+		}
+	}
+	in := &s3.CopyObjectInput{
+		Bucket: &s.cfg.Bucket, Key: &dst, CopySource: s.source(src), CopySourceIfMatch: optional(opts.SrcETag),
+		MetadataDirective: types.MetadataDirectiveCopy,
+	}
+	if r := opts.Replace; r != nil {
+		in.MetadataDirective = types.MetadataDirectiveReplace
+		in.ContentType, in.StorageClass, in.Metadata = optional(r.ContentType), types.StorageClass(r.StorageClass), writeMetadata(*r)
+	}
+	in.IfMatch, in.IfNoneMatch = condition(opts.If)
+	if _, err := s.client.CopyObject(ctx, in); err != nil {
+		return backend.Object{}, wrap("copy", src+" to "+dst, err)
+	}
+	return s.Stat(ctx, dst)
+}
+
+// source is the CopySource of a key. The SDK sends it as it is, so it is escaped here.
+func (s *Store) source(key string) *string {
+	segs := strings.Split(key, "/")
+	for i, seg := range segs {
+		segs[i] = strings.ReplaceAll(url.PathEscape(seg), "+", "%2B")
+	}
+	return aws.String(url.PathEscape(s.cfg.Bucket) + "/" + strings.Join(segs, "/"))
+}
+
+// Delete implements backend.Store with DeleteObject.
+func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
+	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
+		return err
+	}
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key, IfMatch: optional(opts.ETag)})
+	if err == nil {
+		return nil
+	}
+	err = wrap("delete", key, err)
+	switch {
+	case !errors.Is(err, backend.ErrNotExist):
+		return err
+	case opts.ETag != "":
+		return fmt.Errorf("s3 delete %s: %w", key, backend.ErrChanged)
+	}
+	return nil
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func condition(c backend.Condition) (ifMatch, ifNoneMatch *string) {
+	if c.Absent {
+		return nil, aws.String("*")
+	}
+	return optional(c.ETag), nil
+}
+
+// class is the storage class as Object names it: nothing for the standard one.
+func class(c types.StorageClass) string {
+	if c == types.StorageClassStandard {
+		return ""
+	}
+	return string(c)
+}
+
+// archived reports whether an object must be restored before it can be read (HeadObject, x-amz-restore).
+func archived(c types.StorageClass, restore, status string) bool {
+	cold := c == types.StorageClassGlacier || c == types.StorageClassDeepArchive || status != ""
+	return cold && !strings.Contains(restore, `ongoing-request="false"`)
+}
+
+// mtimeKey is where rclone and s3fs keep the modification time: seconds since 1970, with a fraction.
+const mtimeKey = "mtime"
+
+// writeMetadata makes headers of attributes. S3 wants US-ASCII; other values go as RFC 2047 words, as S3 itself returns them.
+func writeMetadata(a backend.Attributes) map[string]string {
+	m := make(map[string]string, len(a.Metadata)+1)
+	for k, v := range a.Metadata {
+		m[strings.ToLower(k)] = mime.BEncoding.Encode("UTF-8", v)
+	}
+	if !a.ModTime.IsZero() {
+		m[mtimeKey] = fmt.Sprintf("%d.%09d", a.ModTime.Unix(), a.ModTime.Nanosecond())
+	}
+	return m
+}
+
+// readMetadata splits the headers of an object into metadata and the modification time, in whichever of the usual ways a
+// program has written that: rclone and s3fs, Google's tools, gcsfuse.
+func readMetadata(headers map[string]string) (m map[string]string, mtime time.Time) {
+	m = make(map[string]string, len(headers))
+	words := new(mime.WordDecoder)
+	for k, v := range headers {
+		k = strings.ToLower(k)
+		if decoded, err := words.DecodeHeader(v); err == nil {
+			v = decoded
+		}
+		t, ok := parseTime(k, v)
+		switch {
+		case !ok:
+			m[k] = v
+		case mtime.IsZero() || k == mtimeKey:
+			mtime = t
+		}
+	}
+	return m, mtime
+}
+
+func parseTime(key, value string) (time.Time, bool) {
+	switch key {
+	case mtimeKey, "goog-reserved-file-mtime":
+		whole, frac, _ := strings.Cut(value, ".")
+		sec, err := strconv.ParseInt(whole, 10, 64)
+		if err != nil {
+			return time.Time{}, false
+		}
+		nsec, _ := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
+		return time.Unix(sec, nsec).UTC(), true
+	case "gcsfuse_mtime":
+		t, err := time.Parse(time.RFC3339Nano, value)
+		return t.UTC(), err == nil
+	}
+	return time.Time{}, false
+}
