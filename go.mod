@@ -1,3 +1,9 @@
 module sluice
 
-go 1.26
+go 1.26.0
+
+require (
+	github.com/hashicorp/golang-lru/v2 v2.0.7
+	golang.org/x/sync v0.24.0
+	pgregory.net/rapid v1.3.0
+)
