@@ -19,7 +19,7 @@ const DefaultMemory = 256 << 20
 //
 // It cannot deadlock: a part that can be shipped is shipped rather than kept waiting for memory, and of those transfers
 // whose part is still too small to be shipped one at a time, the fullest, may draw beyond the size until its part has
-// returned. So the size is exceeded by at most one smallest part.
+// returned. So the size is exceeded by less than twice one smallest part.
 type Budget struct {
 	size  int64
 	pools [bits.UintSize]sync.Pool // of *[]byte, by power of two
@@ -179,13 +179,13 @@ func (b *Budget) tryLease(n, spare int64) *lease {
 func (l *lease) grow(ctx context.Context, n int64, must bool) (bool, error) {
 	more := n - int64(cap(l.p))
 	switch {
+	case l.b.try(more, l.b.size):
+	case !must:
+		return false, nil
 	case l.overdraft:
 		l.b.mu.Lock()
 		l.b.add(more)
 		l.b.mu.Unlock()
-	case l.b.try(more, l.b.size):
-	case !must:
-		return false, nil
 	default:
 		overdraft, err := l.b.wait(ctx, more, int64(cap(l.p)))
 		if err != nil {
