@@ -105,6 +105,9 @@ func TestBudgetOverdraft(t *testing.T) {
 		if got := <-order; got != 0 || b.Used() != 130 {
 			t.Errorf("%d first, %d in use", got, b.Used())
 		}
+		if ok, err := leases[0].grow(t.Context(), 90, false); ok || err != nil {
+			t.Errorf("more than it needs: %v, %v", ok, err)
+		}
 		grow(2)
 		grow(1)
 		if len(order) > 0 {
