@@ -119,6 +119,7 @@ func TestPutRaces(t *testing.T) {
 		Mount{Path: "/refuse", Store: s, Prefix: "refuse/", Rights: Full, OnConflict: ConflictRefuse},
 		Mount{Path: "/rename", Store: s, Prefix: "rename/", Rights: Full, OnConflict: ConflictRename},
 	)
+	fill(t, s, "rename/b")
 	for _, c := range []struct {
 		name, key string
 		offset    int64
@@ -132,6 +133,7 @@ func TestPutRaces(t *testing.T) {
 		{"/drop/a", "drop/a", 0, false, ErrExist, "theirs"},
 		{"/refuse/a", "refuse/a", 0, false, ErrExist, "theirs"},
 		{"/rename/a", "rename/a", 0, false, ErrExist, "theirs"},
+		{"/rename/b", "rename/b (1)", 0, false, ErrExist, "theirs"},
 	} {
 		_, err := tree.Put(ctx, c.name, c.offset, meanwhile(func() { put(t, s, c.key, []byte("theirs"), nil) }), PutOptions{Create: c.create})
 		wantErr(t, c.name, err, c.want)
