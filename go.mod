@@ -1,3 +1,11 @@
 module sluice
 
-go 1.26
+go 1.26.0
+
+require (
+	github.com/go-crypt/x v0.4.17
+	github.com/hashicorp/golang-lru/v2 v2.0.7
+	golang.org/x/crypto v0.58.0
+)
+
+require golang.org/x/sys v0.49.0 // indirect
