@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/go-crypt/x v0.4.17
+	github.com/goccy/go-yaml v1.19.2
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	golang.org/x/crypto v0.58.0
 )
