@@ -42,21 +42,16 @@ func (v *Verifier) Verify(ctx context.Context, user string, d Digest, password [
 	if v.known(id) {
 		return true, nil
 	}
-	ok, err := v.match(ctx, d, password)
+	ok, err := v.Compute(ctx, d, password)
 	if ok {
 		v.remember(id)
 	}
 	return ok, err
 }
 
-// Spend takes as long as Verify does for a wrong password. It is for users who do not exist: d should be the hash of one who
-// does.
-func (v *Verifier) Spend(ctx context.Context, d Digest, password []byte) error {
-	_, err := v.match(ctx, d, password)
-	return err
-}
-
-func (v *Verifier) match(ctx context.Context, d Digest, password []byte) (bool, error) {
+// Compute is Verify without the memory: it takes as long for a right password as for a wrong one, every time. It is for logins
+// that will be refused whatever the password: of a user who does not exist, d should be the hash of one who does.
+func (v *Verifier) Compute(ctx context.Context, d Digest, password []byte) (bool, error) {
 	select {
 	case v.slots <- struct{}{}:
 		defer func() { <-v.slots }()

@@ -77,14 +77,14 @@ func TestVerifyRemembers(t *testing.T) {
 	})
 }
 
-func TestSpendWaitsForSlot(t *testing.T) {
+func TestComputeWaitsForSlot(t *testing.T) {
 	v := NewVerifier(1)
 	v.slots <- struct{}{}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("gone")
 	cancel(cause)
-	if err := v.Spend(ctx, weak(t), nil); !errors.Is(err, cause) {
-		t.Errorf("Spend = %v, want %v", err, cause)
+	if ok, err := v.Compute(ctx, weak(t), []byte("password")); ok || !errors.Is(err, cause) {
+		t.Errorf("Compute = %v, %v; want %v", ok, err, cause)
 	}
 }
 
@@ -102,7 +102,7 @@ func BenchmarkVerify(b *testing.B) {
 	})
 	b.Run("unknown", func(b *testing.B) {
 		for b.Loop() {
-			v.Spend(b.Context(), Digest{}, []byte("passwore"))
+			v.Compute(b.Context(), Digest{}, []byte("passwore"))
 		}
 	})
 	b.Run("remembered", func(b *testing.B) {

@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"sluice/protocol/auth"
 )
 
 // Load reads and checks a file. Its error is Problems, or says that the file cannot be read.
@@ -59,7 +63,7 @@ func (c *Config) complete(dir string) {
 	}
 }
 
-// extend takes over from the profile what the user does not say.
+// extend takes over from the profile what the user does not say, and puts the user's names into their canonical form.
 func (u *User) extend(p Profile) {
 	if u.Mounts == nil {
 		u.Mounts = p.Mounts
@@ -76,7 +80,9 @@ func (u *User) extend(p Profile) {
 	l.FileBytes = first(l.FileBytes, d.FileBytes)
 	l.BytesPerSecond = first(l.BytesPerSecond, d.BytesPerSecond)
 	l.DailyBytes = first(l.DailyBytes, d.DailyBytes)
-	u.Mounts = append([]Mount(nil), u.Mounts...)
+	u.Certificate.SHA256 = strings.ToLower(strings.ReplaceAll(u.Certificate.SHA256, ":", ""))
+	u.Certificate.Name = auth.CanonicalName(u.Certificate.Name)
+	u.Mounts = slices.Clone(u.Mounts)
 	for i := range u.Mounts {
 		u.Mounts[i].Prefix = withUser(u.Mounts[i].Prefix, u.Name)
 	}
