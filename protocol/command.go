@@ -55,6 +55,9 @@ func init() {
 		"AUTH": {run: (*session).auth, arg: needed, feat: "AUTH TLS", help: "AUTH TLS"},
 		"PBSZ": {run: (*session).pbsz, arg: needed, keeps: markREST, feat: "PBSZ", help: "PBSZ 0"},
 		"PROT": {run: (*session).prot, arg: needed, keeps: markREST, feat: "PROT", help: "PROT P"},
+		"ACCT": {run: (*session).acct, help: "ACCT account"},
+		"HOST": {run: (*session).hostName, arg: needed, feat: "HOST", help: "HOST name"},
+		"REIN": {run: (*session).rein, arg: none, help: "REIN"},
 		"QUIT": {run: (*session).quit, arg: none, help: "QUIT"},
 
 		// Directories and files
@@ -78,6 +81,9 @@ func init() {
 		"ALLO": {run: (*session).allo, phase: loggedIn, arg: needed, keeps: markREST, help: "ALLO size"},
 		"PASV": {run: (*session).pasv, phase: loggedIn, arg: none, keeps: markREST, feat: "PASV", help: "PASV"},
 		"EPSV": {run: (*session).epsv, phase: loggedIn, keeps: markREST, feat: "EPSV", help: "EPSV [1|2|ALL]"},
+		"PORT": {run: (*session).port, phase: loggedIn, arg: needed, keeps: markREST, help: "PORT h1,h2,h3,h4,p1,p2"},
+		"EPRT": {run: (*session).eprt, phase: loggedIn, arg: needed, keeps: markREST, help: "EPRT |family|address|port|"},
+		"PRET": {run: (*session).pret, phase: loggedIn, arg: needed, keeps: markREST, help: "PRET command [path]"},
 
 		// Transfers
 		"RETR": {start: (*session).retr, phase: loggedIn, arg: needed, help: "RETR path"},
@@ -94,6 +100,10 @@ func init() {
 		"SYST": {run: (*session).syst, arg: none, keeps: markREST, help: "SYST"},
 		"STAT": {run: (*session).stat, during: true, keeps: markREST, help: "STAT [path]"},
 		"HELP": {run: (*session).helpText, keeps: markREST, help: "HELP [command]"},
+		"LANG": {run: (*session).lang, keeps: markREST, feat: "LANG en*", help: "LANG [tag]"},
+		"CLNT": {run: (*session).client, arg: needed, keeps: markREST, feat: "CLNT", help: "CLNT name"},
+		"CSID": {run: (*session).client, arg: needed, keeps: markREST, feat: "CSID", help: "CSID name=...;version=...;"},
+		"SITE": {run: (*session).site, phase: loggedIn, arg: needed, help: "SITE command"},
 		"NOOP": {run: (*session).noop, during: true, keeps: markREST | markRNFR, help: "NOOP"},
 	}
 	for alias, verb := range map[string]string{
@@ -102,6 +112,9 @@ func init() {
 		row := *commands[verb]
 		row.feat = ""
 		commands[alias] = &row
+	}
+	for _, verb := range []string{"SMNT", "ADAT", "MIC", "CONF", "ENC", "SSCN", "CPSV", "LPSV", "LPRT", "SPSV", "RMDA", "THMB", "XRCP", "XRSQ", "XSEM", "XSEN", "XPRT", "MLFL", "MSND", "MSOM", "MSAM", "MRSQ", "MRCP"} {
+		commands[verb] = &command{run: (*session).refused, help: verb + " is not served"}
 	}
 }
 

@@ -25,7 +25,9 @@ type mapFS struct {
 	t  map[string]time.Time
 }
 
-func newFS(*testing.T) fsys { return &mapFS{m: map[string][]byte{}, d: map[string]bool{"/": true}, t: map[string]time.Time{}} }
+func newFS(*testing.T) fsys {
+	return &mapFS{m: map[string][]byte{}, d: map[string]bool{"/": true}, t: map[string]time.Time{}}
+}
 func (f *mapFS) info(n string) (vfs.Info, error) {
 	if f.d[n] {
 		return vfs.Info{Name: path.Base(n), Dir: true, Rights: vfs.Full}, nil

@@ -25,9 +25,7 @@ func (s *session) auth(_ context.Context, arg string) (wire.Reply, error) {
 		s.closing = true
 		return reply(503, "Data behind AUTH; closing the connection"), nil
 	}
-	s.logout()
-	s.dropExpected()
-	s.name, s.cwd, s.ascii, s.protect, s.epsvAll, s.announced = "", "/", true, implied, false, 0
+	s.reset(implied)
 	s.reply(reply(234, "Begin TLS"))
 	s.flush()
 	if err := s.startTLS(); err != nil {

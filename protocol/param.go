@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -172,3 +173,45 @@ func (s *session) noData() wire.Reply {
 	}
 	return wire.Reply{}
 }
+
+// port is RFC 959 4.1.2: active mode, to the client's own address alone.
+func (s *session) port(_ context.Context, arg string) (wire.Reply, error) {
+	to, err := wire.HostPort(arg)
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	return s.active(to)
+}
+
+// eprt is RFC 2428 2.
+func (s *session) eprt(_ context.Context, arg string) (wire.Reply, error) {
+	to, err := wire.ExtendedHostPort(arg)
+	if errors.Is(err, wire.ErrFamily) {
+		return reply(522, "Network protocol not supported, use (1,2)"), nil
+	}
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	return s.active(to)
+}
+
+// active refuses every address but the client's own, and the ports of servers, so that nobody can be attacked through this
+// server (RFC 2577 3).
+func (s *session) active(to netip.AddrPort) (wire.Reply, error) {
+	switch {
+	case s.epsvAll:
+		return reply(503, "EPSV ALL was sent; use EPSV"), nil
+	case to.Addr() != s.remote.Addr():
+		return reply(501, "That is not your address"), nil
+	case to.Port() < 1024:
+		return reply(501, "Ports below 1024 are not connected to"), nil
+	case s.srv.cfg.Active == nil:
+		return reply(504, "Active mode is off; use PASV or EPSV"), nil
+	}
+	s.dropExpected()
+	s.expected = s.srv.cfg.Active.Expect(s.data, s.local.Addr(), to, s.protect)
+	return reply(200, "Ready to connect"), nil
+}
+
+// pret announces the next transfer, for servers that choose a data connection by it. This one does not.
+func (s *session) pret(context.Context, string) (wire.Reply, error) { return reply(200, "OK"), nil }

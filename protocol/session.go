@@ -39,16 +39,19 @@ type session struct {
 	remote netip.AddrPort
 	local  netip.AddrPort
 
-	raw    net.Conn // as accepted
-	conn   net.Conn // the control connection; a *tls.Conn once it is secured
-	in     *wire.Reader
-	out    *bufio.Writer
-	items  chan item
-	reader sync.WaitGroup
-	data   *dataconn.Session
-	secure bool
-	cert   *x509.Certificate
-	host   string // SNI
+	raw      net.Conn // as accepted
+	conn     net.Conn // the control connection; a *tls.Conn once it is secured
+	in       *wire.Reader
+	out      *bufio.Writer
+	items    chan item
+	reader   sync.WaitGroup
+	data     *dataconn.Session
+	secure   bool
+	cert     *x509.Certificate
+	sni      string
+	host     string // of HOST, else sni
+	idle     time.Duration
+	implicit bool
 
 	held     []item    // read, and to be answered after the transfer
 	current  *transfer // nil if none runs
@@ -70,7 +73,7 @@ type session struct {
 	renaming  string // of RNFR
 	announced int64  // by ALLO: the size of the next upload
 	epsvAll   bool
-	expected  *dataconn.Expected
+	expected  dataSource // of the next transfer; nil before PASV and the like
 }
 
 // item is one command, or why there is none.
@@ -82,7 +85,8 @@ type item struct {
 
 // serve runs one session to its end.
 func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
-	s := &session{srv: srv, raw: conn, conn: conn, begun: time.Now(), cwd: "/", ascii: true, facts: listing.AllFacts}
+	s := &session{srv: srv, raw: conn, conn: conn, begun: time.Now(), idle: srv.cfg.IdleTimeout, implicit: mode == Implicit}
+	s.reset(false)
 	s.remote, s.local = addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr())
 	s.log = srv.cfg.Logger.With("session", rand.Text()[:8], "remote", s.remote.String())
 	s.ctx, s.cancel = context.WithCancelCause(srv.ctx)
@@ -106,6 +110,15 @@ func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
 	s.reply(reply(220, srv.cfg.Greeting))
 	s.read()
 	s.loop()
+}
+
+// reset puts everything that a client can set back to how a session begins.
+func (s *session) reset(protect bool) {
+	s.logout()
+	s.dropExpected()
+	s.clear(0)
+	s.name, s.cwd, s.ascii, s.facts, s.protect = "", "/", true, listing.AllFacts, protect
+	s.announced, s.epsvAll = 0, false
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -210,7 +223,7 @@ func (s *session) startTLS() error {
 	if len(cs.VerifiedChains) > 0 {
 		s.cert = cs.PeerCertificates[0]
 	}
-	s.host, s.secure = cs.ServerName, true
+	s.sni, s.host, s.secure = cs.ServerName, cs.ServerName, true
 	s.data.SetPeer(s.cert)
 	s.srv.cfg.Passive.Add(s.data)
 	s.control(conn)
@@ -246,7 +259,7 @@ func (s *session) wait() {
 	if s.current != nil {
 		events, draining = s.current.events, nil
 	} else {
-		limit := s.lastSeen.Add(s.srv.cfg.IdleTimeout)
+		limit := s.lastSeen.Add(s.idle)
 		if s.account == nil {
 			limit = s.begun.Add(s.srv.cfg.LoginTimeout)
 		}

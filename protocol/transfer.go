@@ -32,7 +32,7 @@ type transfer struct {
 	ascii    bool
 	rest     int64
 	size     int64 // announced by ALLO
-	expected *dataconn.Expected
+	expected dataSource
 	lenient  bool
 	patience time.Duration // for the data connection
 	stall    time.Duration
@@ -41,6 +41,12 @@ type transfer struct {
 	events chan event
 	begun  time.Time
 	bytes  atomic.Int64
+}
+
+// dataSource is where the data connection of a transfer will come from: passive or active.
+type dataSource interface {
+	Conn(ctx context.Context) (*dataconn.Conn, error)
+	Close()
 }
 
 // event is a reply of a transfer: any number of preliminary ones, then one that is final.

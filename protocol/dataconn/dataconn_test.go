@@ -379,7 +379,10 @@ func TestCutOff(t *testing.T) {
 		{"close_notify and FIN", false, func(c *tls.Conn, raw *net.TCPConn) { _ = c.Close() }, nil},
 		{"FIN", false, func(c *tls.Conn, raw *net.TCPConn) { _ = raw.CloseWrite() }, ErrCutOff},
 		{"RST", false, func(c *tls.Conn, raw *net.TCPConn) { _ = raw.SetLinger(0); _ = raw.Close() }, ErrCutOff},
-		{"half a record", false, func(c *tls.Conn, raw *net.TCPConn) { _, _ = raw.Write([]byte{23, 3, 3, 0, 50, 1}); _ = raw.CloseWrite() }, ErrCutOff},
+		{"half a record", false, func(c *tls.Conn, raw *net.TCPConn) {
+			_, _ = raw.Write([]byte{23, 3, 3, 0, 50, 1})
+			_ = raw.CloseWrite()
+		}, ErrCutOff},
 		{"lenient FIN", true, func(c *tls.Conn, raw *net.TCPConn) { _ = raw.CloseWrite() }, nil},
 		{"lenient RST", true, func(c *tls.Conn, raw *net.TCPConn) { _ = raw.SetLinger(0); _ = raw.Close() }, ErrCutOff},
 	} {

@@ -44,6 +44,9 @@ type Config struct {
 	Logger   *slog.Logger // nil: nothing is logged
 }
 
+// keepAlive finds dead peers, and keeps NAT tables from forgetting quiet connections.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 30 * time.Second, Count: 4}
+
 // maxUnmatched bounds the connections that have no session yet, on all ports together.
 const maxUnmatched = 4096
 
@@ -86,7 +89,7 @@ func Listen(cfg Config) (*Passive, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	listen := cfg.Listen
 	if listen == nil {
-		lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 30 * time.Second, Count: 4}}
+		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 		listen = func(network, address string) (net.Listener, error) { return lc.Listen(p.ctx, network, address) }
 	}
 	for n := cfg.FirstPort; n <= cfg.LastPort; n++ {

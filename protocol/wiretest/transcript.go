@@ -464,6 +464,8 @@ func diff(want, got string) string {
 		i++
 	}
 	from := max(0, i-3)
-	cut := func(lines []string) string { return strings.Join(lines[min(from, len(lines)):min(i+12, len(lines))], "\n  ") }
+	cut := func(lines []string) string {
+		return strings.Join(lines[min(from, len(lines)):min(i+12, len(lines))], "\n  ")
+	}
 	return fmt.Sprintf("line %d, want\n  %s\ngot\n  %s", i+1, cut(w), cut(g))
 }
