@@ -251,7 +251,9 @@ func (k *checker) checkMounts(at string, mounts []Mount) {
 		if _, err := ParseRights(m.Rights); err != nil {
 			k.bad(at+".rights", "%v", err)
 		}
-		k.oneOf(at+".onConflict", m.OnConflict, conflicts...)
+		if _, err := ParseConflict(m.OnConflict); err != nil {
+			k.bad(at+".onConflict", "%v", err)
+		}
 	}
 }
 

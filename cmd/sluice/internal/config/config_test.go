@@ -254,7 +254,7 @@ sluice.yaml:10:169: users[4].certificate.require: must be both or either`},
 sluice.yaml:5:10: users[0].mounts[1].path: must begin with / and hold no empty segment, . or ..
 sluice.yaml:6:36: users[0].mounts[2].prefix: must end in / and neither begin with / nor hold an empty segment, . or ..
 sluice.yaml:6:47: users[0].mounts[2].rights: must be full, readonly, dropbox or worm, or a list of list, read, create, overwrite, append, rename, delete, mkdir
-sluice.yaml:6:65: users[0].mounts[2].onConflict: must be replace, rename or refuse
+sluice.yaml:6:65: users[0].mounts[2].onConflict: must be overwrite, refuse or rename
 sluice.yaml:7:10: users[0].mounts[3].path: there is a mount at this path above
 sluice.yaml:7:36: users[0].mounts[3].prefix: must end in / and neither begin with / nor hold an empty segment, . or ..
 sluice.yaml:7:43: users[0].mounts[3].rights: must not be empty
