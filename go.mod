@@ -31,4 +31,17 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/text v0.43.0
 	pgregory.net/rapid v1.3.0
+	github.com/go-crypt/x v0.4.17
+	github.com/goccy/go-yaml v1.19.2
+	github.com/pires/go-proxyproto v0.15.0
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/spf13/cobra v1.10.2
+	golang.org/x/term v0.47.0
+	golang.org/x/time v0.16.0
+)
+
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+	golang.org/x/tools v0.51.0 // indirect
 )
