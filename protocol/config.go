@@ -20,6 +20,10 @@ type Config struct {
 	// Passive are the shared passive listeners. The server does not close them.
 	Passive *dataconn.Passive
 
+	// Active opens data connections for PORT and EPRT. Nil refuses them: on a public listener a client should not be able to
+	// make the server connect anywhere, not even back to itself.
+	Active *dataconn.Dialer
+
 	// Address is the IPv4 address that PASV tells a client. Nil, or an invalid result: the local address of the control
 	// connection.
 	Address func(local, remote netip.AddrPort) netip.Addr

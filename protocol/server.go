@@ -1,27 +1,166 @@
+// Package protocol is the FTPS server: listeners, the session loop, the command table with its handlers, and replies. It
+// knows the tree of a user as vfs.FS and decides nothing about who that user is: the Driver does. cmd/sluice is its caller.
 package protocol
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net"
+	"sync"
+	"time"
 )
 
 // Mode is how TLS begins on a control connection.
 type Mode int
 
+// Modes of a listener.
 const (
 	Explicit Mode = iota // AUTH TLS (RFC 4217)
 	Implicit             // TLS from the first byte
 )
 
+// Causes of a transfer's end that are not the data connection's own.
+var (
+	errAborted  = errors.New("aborted by the client")
+	errLost     = errors.New("control connection lost")
+	errShutdown = errors.New("server shutting down")
+)
+
 // Server serves FTPS control connections. Make one with New.
-type Server struct{ cfg Config }
+type Server struct {
+	cfg      Config
+	ctx      context.Context // of all sessions; ends when the grace of Shutdown is over
+	cancel   context.CancelCauseFunc
+	draining chan struct{}
+	wg       sync.WaitGroup // sessions
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	sessions  int
+	shut      bool
+}
 
 // New checks the configuration and returns a Server.
-func New(cfg Config) (*Server, error) { return &Server{cfg: cfg}, nil }
+func New(cfg Config) (*Server, error) {
+	switch {
+	case cfg.Driver == nil:
+		return nil, errors.New("protocol: Config.Driver is needed")
+	case cfg.TLS == nil && !cfg.AllowPlain:
+		return nil, errors.New("protocol: Config.TLS is needed unless AllowPlain is set")
+	case cfg.Passive == nil:
+		return nil, errors.New("protocol: Config.Passive is needed")
+	}
+	setDefault(&cfg.MaxSessions, 10_000)
+	setDefault(&cfg.Greeting, "Sluice ready")
+	setDefault(&cfg.LoginTimeout, time.Minute)
+	setDefault(&cfg.IdleTimeout, 5*time.Minute)
+	setDefault(&cfg.ConnectTimeout, 30*time.Second)
+	setDefault(&cfg.StallTimeout, 2*time.Minute)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, draining: make(chan struct{}), listeners: map[net.Listener]struct{}{}}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	return s, nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
 
 // Serve accepts control connections on l until Shutdown, then returns nil; an error of l otherwise. It closes l. It may be
 // called for several listeners.
-func (s *Server) Serve(l net.Listener, mode Mode) error { return nil }
+func (s *Server) Serve(l net.Listener, mode Mode) error {
+	defer l.Close()
+	if mode == Implicit && s.cfg.TLS == nil {
+		return errors.New("protocol: an implicit listener needs Config.TLS")
+	}
+	s.mu.Lock()
+	if s.shut {
+		s.mu.Unlock()
+		return nil
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	pause := time.Duration(0)
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			select {
+			case <-s.draining:
+				return nil
+			default:
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept: %w", err)
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.cfg.Logger.Warn("accept failed", "listener", l.Addr().String(), "error", err)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		full, ok := s.enter()
+		if !ok {
+			_ = conn.Close()
+			return nil
+		}
+		go func() {
+			defer s.leave()
+			serve(s, conn, mode, full)
+		}()
+	}
+}
 
-// Shutdown tells idle sessions 421 and closes them, waits for running transfers until ctx ends, then cuts them with 426.
-func (s *Server) Shutdown(ctx context.Context) error { return nil }
+// enter counts a new session in. full means that it is one too many; it fails after Shutdown.
+func (s *Server) enter() (full, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut {
+		return false, false
+	}
+	s.sessions++
+	s.wg.Add(1)
+	return s.sessions > s.cfg.MaxSessions, true
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	s.sessions--
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// Shutdown stops listening, tells sessions 421 as soon as they have no transfer, waits for the transfers until ctx ends, then
+// cuts them with 426. It returns when no session is left; the error is that of ctx if it had to cut.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.shut {
+		s.shut = true
+		close(s.draining)
+	}
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	s.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	s.cancel(errShutdown)
+	<-done
+	return err
+}

@@ -1,0 +1,285 @@
+//go:build e2e
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/backend/storetest/versitygw"
+)
+
+// program is the built binary, made once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sluice-e2e-")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "sluice")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if bin, err := program(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(bin))
+	}
+	os.Exit(code)
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
+	bin, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// tool is the path of a program that a test needs.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is missing: run `make tools`", name)
+	}
+	return path
+}
+
+// daemon is a running `sluice serve`.
+type daemon struct {
+	t        *testing.T
+	dir      string // of its configuration
+	ca       string // PEM file
+	explicit int
+	implicit int
+	s3       *versitygw.Gateway // nil on the file store
+	cmd      *exec.Cmd
+	log      *syncBuffer
+}
+
+const (
+	user     = "alice"
+	password = "correct horse"
+)
+
+// stores runs a test over every kind of store that the program can serve here.
+func stores(t *testing.T, f func(t *testing.T, d *daemon)) {
+	t.Run("file", func(t *testing.T) { f(t, start(t, nil)) })
+	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t))) })
+}
+
+// start runs the program on the file store, or on an S3 server.
+func start(t *testing.T, s3 *versitygw.Gateway) *daemon {
+	t.Helper()
+	bin := binary(t)
+	d := &daemon{t: t, dir: t.TempDir(), s3: s3, log: &syncBuffer{}}
+	d.ca = certificate(t, d.dir)
+	ports := freePorts(t, 10)
+	d.explicit, d.implicit = ports[0], ports[1]
+	store := "{type: file, path: " + filepath.Join(d.dir, "data") + "}"
+	if s3 != nil {
+		store = fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
+			s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey)
+	}
+	hash := exec.Command(bin, "user", "hash")
+	hash.Stdin = strings.NewReader(password + "\n")
+	hashed, err := hash.Output()
+	if err != nil {
+		t.Fatalf("user hash: %v", err)
+	}
+	config := fmt.Sprintf(`listen: {explicit: ["127.0.0.1:%d", "[::1]:%d"], implicit: ["127.0.0.1:%d"]}
+passive: {ports: %d-%d}
+tls: {certificates: [{cert: %s/cert.pem, key: %s/key.pem}]}
+stores:
+  main: %s
+users:
+  - {name: %s, password: %q, mounts: [{path: /, store: main}]}
+`, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store, user, strings.TrimSpace(string(hashed)))
+	file := filepath.Join(d.dir, "sluice.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.cmd = exec.Command(bin, "serve", "--config", file)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.stop)
+	d.wait(d.explicit)
+	return d
+}
+
+func (d *daemon) wait(port int) {
+	d.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("the program does not listen: %v\n%s", err, d.log)
+		}
+	}
+}
+
+// stop ends the program as a service manager does, and expects it to end well.
+func (d *daemon) stop() {
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	if err := d.cmd.Wait(); err != nil {
+		d.t.Errorf("the program ended badly: %v\n%s", err, d.log)
+	}
+	if d.t.Failed() {
+		d.t.Logf("log of the program:\n%s", d.log)
+	}
+}
+
+// peak is the largest resident memory that the program has had, in bytes.
+func (d *daemon) peak() int64 {
+	d.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if kib, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kib), "kB")), 10, 64)
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			return n << 10
+		}
+	}
+	d.t.Fatal("no VmHWM")
+	return 0
+}
+
+// url is the address of a name; implicit FTPS has a scheme of its own.
+func (d *daemon) url(implicit bool, name string) string {
+	if implicit {
+		return fmt.Sprintf("ftps://127.0.0.1:%d/%s", d.implicit, name)
+	}
+	return fmt.Sprintf("ftp://127.0.0.1:%d/%s", d.explicit, name)
+}
+
+// curl runs curl with what it needs to trust the server and to log in.
+func (d *daemon) curl(args ...string) *exec.Cmd {
+	d.t.Helper()
+	return exec.Command(tool(d.t, "curl"), append([]string{"-sS", "--ssl-reqd", "--cacert", d.ca, "-u", user + ":" + password}, args...)...)
+}
+
+// lftp runs commands in lftp.
+func (d *daemon) lftp(implicit bool, commands string) *exec.Cmd {
+	d.t.Helper()
+	url := fmt.Sprintf("ftp://127.0.0.1:%d", d.explicit)
+	if implicit {
+		url = fmt.Sprintf("ftps://127.0.0.1:%d", d.implicit)
+	}
+	script := fmt.Sprintf("set cmd:fail-exit yes; set net:max-retries 2; set net:timeout 30; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ssl:ca-file %q; open -u %q,%q %s; %s",
+		d.ca, user, password, url, commands)
+	return exec.Command(tool(d.t, "lftp"), "--norc", "-c", script)
+}
+
+// run runs a command and fails the test if it fails.
+func run(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", cmd.Args, err, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+// certificate writes cert.pem and key.pem for this machine into dir and returns the file to trust.
+func certificate(t *testing.T, dir string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "cert.pem")
+}
+
+// freePorts returns n ports in a row below the ephemeral range, free for IPv4 and IPv6.
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	for range 200 {
+		b := make([]byte, 2)
+		_, _ = rand.Read(b)
+		first := 15000 + (int(b[0])<<8|int(b[1]))%16000
+		var ports []int
+		for p := first; p < first+n; p++ {
+			l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":"+strconv.Itoa(p))
+			if err != nil {
+				break
+			}
+			_ = l.Close()
+			ports = append(ports, p)
+		}
+		if len(ports) == n {
+			return ports
+		}
+	}
+	t.Fatal("no free ports")
+	return nil
+}
+
+// syncBuffer is a buffer that a process may write while a test reads it.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+

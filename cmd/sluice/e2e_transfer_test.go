@@ -1,0 +1,167 @@
+//go:build e2e
+
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	gib = 1 << 30
+	// memoryLimit is what one large transfer may cost the program.
+	memoryLimit = 200 << 20
+)
+
+// randomBytes yields n bytes that no layer can compress, the same for the same seed.
+func randomBytes(seed byte, n int64) io.Reader {
+	return io.LimitReader(rand.NewChaCha8([32]byte{seed}), n)
+}
+
+func randomFile(t *testing.T, n int64) (path, sum string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "random.bin")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(f, h), randomBytes(1, n)); err != nil {
+		t.Fatal(err)
+	}
+	return path, hexSum(h)
+}
+
+func hexSum(h hash.Hash) string { return fmt.Sprintf("%x", h.Sum(nil)) }
+
+// output runs a command and returns the checksum of what it writes to standard output.
+func output(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	h := sha256.New()
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = h, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd.Args, err, errs.String())
+	}
+	return hexSum(h)
+}
+
+func fileSum(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return hexSum(h)
+}
+
+// TestE2ELargeFile moves 1 GiB up and down with curl and with lftp in bounded memory, over explicit and implicit FTPS.
+func TestE2ELargeFile(t *testing.T) {
+	path, sum := randomFile(t, gib)
+	stores(t, func(t *testing.T, d *daemon) {
+		for _, implicit := range []bool{false, true} {
+			name := fmt.Sprintf("implicit=%v", implicit)
+			t.Run("curl "+name, func(t *testing.T) {
+				run(t, d.curl("-T", path, d.url(implicit, "curl.bin")))
+				if got := output(t, d.curl(d.url(implicit, "curl.bin"))); got != sum {
+					t.Errorf("sha256 %s, want %s", got, sum)
+				}
+			})
+			t.Run("lftp "+name, func(t *testing.T) {
+				down := filepath.Join(t.TempDir(), "down.bin")
+				run(t, d.lftp(implicit, fmt.Sprintf("put %q -o lftp.bin; get lftp.bin -o %q", path, down)))
+				if got := fileSum(t, down); got != sum {
+					t.Errorf("sha256 %s, want %s", got, sum)
+				}
+			})
+		}
+		if peak := d.peak(); peak > memoryLimit {
+			t.Errorf("the program used %d MiB", peak>>20)
+		} else {
+			t.Logf("the program used %d MiB", peak>>20)
+		}
+	})
+}
+
+// TestE2EPipe uploads from a pipe: nobody knows the length beforehand.
+func TestE2EPipe(t *testing.T) {
+	stores(t, func(t *testing.T, d *daemon) {
+		for _, size := range []int64{0, 1, 5 << 20, 40<<20 + 7} {
+			h := sha256.New()
+			cmd := d.curl("-T", "-", d.url(false, "piped"))
+			cmd.Stdin = io.TeeReader(randomBytes(2, size), h)
+			run(t, cmd)
+			if got := output(t, d.curl(d.url(true, "piped"))); got != hexSum(h) {
+				t.Errorf("%d bytes came back different", size)
+			}
+		}
+	})
+}
+
+// TestE2EMirror sends a tree of 2,000 files with awkward names up with four connections, and down again.
+func TestE2EMirror(t *testing.T) {
+	tree := t.TempDir()
+	r := rand.New(rand.NewPCG(1, 2))
+	names := []string{"plain", "with space", "  two  blanks", `quo"te`, "it's", "ünï-cödé", "日本語", "emoji 🚰", "percent%20", "plus+and&", "semi;colon", "[brackets]", "tilde~", "hash#", "back\\slash", "comma,", "e\u0301 decomposed", "-dash", "dots..", "a=b", "caf\u00e9"}
+	dirs := []string{""}
+	for i := range 60 {
+		parent := dirs[r.IntN(len(dirs))]
+		if strings.Count(parent, "/") < 5 {
+			dirs = append(dirs, filepath.Join(parent, fmt.Sprintf("%s %d", names[i%len(names)], i)))
+		}
+	}
+	for i := range 2000 {
+		dir := filepath.Join(tree, dirs[i%len(dirs)])
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		content := make([]byte, r.IntN(3000))
+		for j := range content {
+			content[j] = byte(r.Uint32())
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s.%d", names[r.IntN(len(names))], i)), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stores(t, func(t *testing.T, d *daemon) {
+		down := t.TempDir()
+		run(t, d.lftp(false, fmt.Sprintf("mirror -R --parallel=4 %q /tree", tree)))
+		run(t, d.lftp(true, fmt.Sprintf("mirror --parallel=4 /tree %q", down)))
+		run(t, exec.Command("diff", "-r", tree, down))
+	})
+}
+
+// TestE2EPython runs the commands of Python's ftplib.
+func TestE2EPython(t *testing.T) {
+	stores(t, func(t *testing.T, d *daemon) {
+		cmd := exec.Command(tool(t, "python3"), "testdata/ftplib_client.py", fmt.Sprint(d.explicit), d.ca, user, password)
+		t.Log(run(t, cmd))
+	})
+}
+
+// TestE2EIPv6 serves a client over IPv6, where only EPSV works.
+func TestE2EIPv6(t *testing.T) {
+	d := start(t, nil)
+	run(t, func() *exec.Cmd {
+		cmd := d.curl("-T", "-", fmt.Sprintf("ftp://[::1]:%d/six", d.explicit))
+		cmd.Stdin = strings.NewReader("over IPv6")
+		return cmd
+	}())
+	if got := run(t, d.curl(fmt.Sprintf("ftp://[::1]:%d/six", d.explicit))); got != "over IPv6" {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,128 @@
+package protocol
+
+import (
+	"context"
+	"sort"
+
+	"sluice/protocol/wire"
+)
+
+// phase is how far a session has to be for a command.
+type phase int
+
+const (
+	greeted  phase = iota // any time
+	loggedIn              // after 230
+)
+
+type argKind int
+
+const (
+	optional argKind = iota
+	none
+	needed
+)
+
+// mark is a state that one command leaves for the next; a command clears those that it does not keep.
+type mark int
+
+const (
+	markREST mark = 1 << iota
+	markRNFR
+)
+
+// command is one row per verb. HELP, FEAT and the checks of state fall out of the table.
+type command struct {
+	run    func(*session, context.Context, string) (wire.Reply, error) // exactly one final reply
+	start  func(*session, *transfer, string) job                       // a transfer; its job makes the final reply
+	phase  phase
+	arg    argKind
+	during bool // answered at once, even while a transfer runs
+	abort  bool // cancels the transfer when read, then waits its turn
+	keeps  mark
+	feat   string // its line of FEAT, where one is due always
+	help   string // the syntax
+}
+
+// commands is filled in by init: the handlers of FEAT and HELP read it.
+var commands map[string]*command
+
+func init() {
+	commands = map[string]*command{
+		// Access control (RFC 959 4.1.1, RFC 4217)
+		"USER": {run: (*session).user, arg: needed, help: "USER name"},
+		"PASS": {run: (*session).pass, help: "PASS password"},
+		"AUTH": {run: (*session).auth, arg: needed, feat: "AUTH TLS", help: "AUTH TLS"},
+		"PBSZ": {run: (*session).pbsz, arg: needed, keeps: markREST, feat: "PBSZ", help: "PBSZ 0"},
+		"PROT": {run: (*session).prot, arg: needed, keeps: markREST, feat: "PROT", help: "PROT P"},
+		"ACCT": {run: (*session).acct, help: "ACCT account"},
+		"HOST": {run: (*session).hostName, arg: needed, feat: "HOST", help: "HOST name"},
+		"REIN": {run: (*session).rein, arg: none, help: "REIN"},
+		"QUIT": {run: (*session).quit, arg: none, help: "QUIT"},
+
+		// Directories and files
+		"PWD":  {run: (*session).pwd, phase: loggedIn, arg: none, keeps: markREST, help: "PWD"},
+		"CWD":  {run: (*session).cwdTo, phase: loggedIn, help: "CWD path"},
+		"CDUP": {run: (*session).cdup, phase: loggedIn, arg: none, help: "CDUP"},
+		"MKD":  {run: (*session).mkd, phase: loggedIn, arg: needed, help: "MKD path"},
+		"RMD":  {run: (*session).rmd, phase: loggedIn, arg: needed, help: "RMD path"},
+		"DELE": {run: (*session).dele, phase: loggedIn, arg: needed, help: "DELE path"},
+		"RNFR": {run: (*session).rnfr, phase: loggedIn, arg: needed, keeps: markRNFR, help: "RNFR path"},
+		"RNTO": {run: (*session).rnto, phase: loggedIn, arg: needed, keeps: markRNFR, help: "RNTO path"},
+		"SIZE": {run: (*session).size, phase: loggedIn, arg: needed, keeps: markREST, feat: "SIZE", help: "SIZE path"},
+		"MDTM": {run: (*session).mdtm, phase: loggedIn, arg: needed, keeps: markREST, feat: "MDTM", help: "MDTM path"},
+		"MLST": {run: (*session).mlst, phase: loggedIn, keeps: markREST, help: "MLST [path]"},
+
+		// Parameters of transfers
+		"TYPE": {run: (*session).setType, arg: needed, keeps: markREST, help: "TYPE A|I|L 8"},
+		"MODE": {run: (*session).setMode, phase: loggedIn, arg: needed, keeps: markREST, help: "MODE S"},
+		"STRU": {run: (*session).setStru, phase: loggedIn, arg: needed, keeps: markREST, help: "STRU F"},
+		"REST": {run: (*session).restart, phase: loggedIn, arg: needed, keeps: markREST, feat: "REST STREAM", help: "REST offset"},
+		"ALLO": {run: (*session).allo, phase: loggedIn, arg: needed, keeps: markREST, help: "ALLO size"},
+		"PASV": {run: (*session).pasv, phase: loggedIn, arg: none, keeps: markREST, feat: "PASV", help: "PASV"},
+		"EPSV": {run: (*session).epsv, phase: loggedIn, keeps: markREST, feat: "EPSV", help: "EPSV [1|2|ALL]"},
+		"PORT": {run: (*session).port, phase: loggedIn, arg: needed, keeps: markREST, help: "PORT h1,h2,h3,h4,p1,p2"},
+		"EPRT": {run: (*session).eprt, phase: loggedIn, arg: needed, keeps: markREST, help: "EPRT |family|address|port|"},
+		"PRET": {run: (*session).pret, phase: loggedIn, arg: needed, keeps: markREST, help: "PRET command [path]"},
+
+		// Transfers
+		"RETR": {start: (*session).retr, phase: loggedIn, arg: needed, help: "RETR path"},
+		"STOR": {start: (*session).stor, phase: loggedIn, arg: needed, help: "STOR path"},
+		"APPE": {start: (*session).appe, phase: loggedIn, arg: needed, help: "APPE path"},
+		"LIST": {start: (*session).list, phase: loggedIn, help: "LIST [path]"},
+		"NLST": {start: (*session).nlst, phase: loggedIn, help: "NLST [path]"},
+		"MLSD": {start: (*session).mlsd, phase: loggedIn, help: "MLSD [path]"},
+		"ABOR": {run: (*session).abor, arg: none, abort: true, help: "ABOR"},
+
+		// Information
+		"FEAT": {run: (*session).features, arg: none, keeps: markREST, help: "FEAT"},
+		"OPTS": {run: (*session).opts, arg: needed, keeps: markREST, help: "OPTS command [options]"},
+		"SYST": {run: (*session).syst, arg: none, keeps: markREST, help: "SYST"},
+		"STAT": {run: (*session).stat, during: true, keeps: markREST, help: "STAT [path]"},
+		"HELP": {run: (*session).helpText, keeps: markREST, help: "HELP [command]"},
+		"LANG": {run: (*session).lang, keeps: markREST, feat: "LANG en*", help: "LANG [tag]"},
+		"CLNT": {run: (*session).client, arg: needed, keeps: markREST, feat: "CLNT", help: "CLNT name"},
+		"CSID": {run: (*session).client, arg: needed, keeps: markREST, feat: "CSID", help: "CSID name=...;version=...;"},
+		"SITE": {run: (*session).site, phase: loggedIn, arg: needed, help: "SITE command"},
+		"NOOP": {run: (*session).noop, during: true, keeps: markREST | markRNFR, help: "NOOP"},
+	}
+	for alias, verb := range map[string]string{
+		"XPWD": "PWD", "XCWD": "CWD", "XCUP": "CDUP", "XMKD": "MKD", "XRMD": "RMD", "XNOP": "NOOP",
+	} {
+		row := *commands[verb]
+		row.feat = ""
+		commands[alias] = &row
+	}
+	for _, verb := range []string{"SMNT", "ADAT", "MIC", "CONF", "ENC", "SSCN", "CPSV", "LPSV", "LPRT", "SPSV", "RMDA", "THMB", "XRCP", "XRSQ", "XSEM", "XSEN", "XPRT", "MLFL", "MSND", "MSOM", "MSAM", "MRSQ", "MRCP"} {
+		commands[verb] = &command{run: (*session).refused, help: verb + " is not served"}
+	}
+}
+
+func verbs() []string {
+	names := make([]string, 0, len(commands))
+	for verb := range commands {
+		names = append(names, verb)
+	}
+	sort.Strings(names)
+	return names
+}

@@ -1,0 +1,104 @@
+package dataconn
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"sync/atomic"
+)
+
+// Control and data connections name different protocols, so that neither can be passed off as a web server (ALPACA). A
+// client that names none is served; one that names only others gets a fatal alert from crypto/tls.
+var (
+	controlProtocols = []string{"ftp"}
+	dataProtocols    = []string{"ftp-data", "ftp"}
+)
+
+// id names a session inside its TLS tickets.
+type id [16]byte
+
+// Session is what binds data connections to one control connection. Its tickets begin with its id in clear, which routes
+// a connection before its handshake, and are sealed with a key of its own, which proves that the client took part in the
+// control connection's handshake: no other session's ticket can be opened.
+type Session struct {
+	id      id
+	remote  netip.Addr
+	tls     *tls.Config       // of the control connection; nil before SetTLS
+	peer    *x509.Certificate // what the client showed on the control connection
+	resumed atomic.Bool       // a data connection has resumed: this client can
+}
+
+// NewSession returns a session for a control connection from remote.
+func NewSession(remote netip.Addr) *Session {
+	s := &Session{remote: remote.Unmap()}
+	_, _ = rand.Read(s.id[:]) // never fails (crypto/rand)
+	return s
+}
+
+// SetTLS makes base the configuration of the session, certificates included, and returns what the control connection's
+// handshake must use. Data connections use the same for as long as the session lives.
+func (s *Session) SetTLS(base *tls.Config) *tls.Config {
+	cfg := base.Clone()
+	var key [32]byte
+	_, _ = rand.Read(key[:])
+	cfg.SetSessionTicketKeys([][32]byte{key})
+	cfg.NextProtos = controlProtocols
+	cfg.WrapSession = func(cs tls.ConnectionState, state *tls.SessionState) ([]byte, error) {
+		ticket, err := cfg.EncryptTicket(cs, state)
+		if err != nil {
+			return nil, err
+		}
+		return append(s.id[:], ticket...), nil
+	}
+	cfg.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+		sealed, ok := bytes.CutPrefix(ticket, s.id[:])
+		if !ok {
+			return nil, nil
+		}
+		return cfg.DecryptTicket(sealed, cs)
+	}
+	s.tls = cfg
+	return cfg
+}
+
+// SetPeer says which certificate the client showed on the control connection, nil if none. A data connection that does not
+// resume must show the same one or none.
+func (s *Session) SetPeer(cert *x509.Certificate) { s.peer = cert }
+
+// dataTLS is the configuration of one data connection. hasTicket says that the client offers to resume.
+//
+// It issues no new ticket: a client that only writes would leave it unread, and its kernel would answer our last bytes with
+// a reset that destroys the tail of the upload. crypto/tls has one switch for issuing and for accepting tickets, so the
+// switch of this connection's own copy is turned when the client's ticket has been opened.
+func (s *Session) dataTLS(hasTicket bool) *tls.Config {
+	cfg := s.tls.Clone()
+	cfg.NextProtos = dataProtocols
+	cfg.DynamicRecordSizingDisabled = true
+	cfg.SessionTicketsDisabled = !hasTicket
+	unwrap := cfg.UnwrapSession
+	cfg.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+		state, err := unwrap(ticket, cs)
+		if cs.Version == tls.VersionTLS13 {
+			cfg.SessionTicketsDisabled = true
+		}
+		return state, err
+	}
+	if s.peer == nil {
+		cfg.ClientAuth = tls.NoClientCert
+	} else {
+		// Not required: many clients show their certificate on the control connection alone.
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return cfg
+}
+
+// checkPeer refuses a data connection that shows another certificate than the control connection did.
+func (s *Session) checkPeer(cs tls.ConnectionState) error {
+	if len(cs.PeerCertificates) > 0 && (s.peer == nil || !cs.PeerCertificates[0].Equal(s.peer)) {
+		return errors.New("client certificate differs from the control connection's")
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package protocol
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"strings"
+	"time"
+
+	"sluice/backend"
+	"sluice/backend/vfs"
+	"sluice/protocol/listing"
+	"sluice/protocol/wire"
+)
+
+// listBuffer is how much of a listing leaves in one write.
+const listBuffer = 16 << 10
+
+// listPath is the path in the argument of LIST, NLST and STAT: what stands behind options as /bin/ls knows them, which clients
+// send although no RFC has them. They mean nothing here. A file whose name begins with "-" is "./-name".
+func listPath(arg string) string {
+	arg = strings.TrimLeft(arg, " ")
+	for strings.HasPrefix(arg, "-") {
+		_, arg, _ = strings.Cut(arg, " ")
+		arg = strings.TrimLeft(arg, " ")
+	}
+	return arg
+}
+
+// list is RFC 959 4.1.3.
+func (s *session) list(t *transfer, arg string) job {
+	now := time.Now()
+	return s.enumerate(t, listPath(arg), func(b []byte, _, _ string, e vfs.Info) []byte {
+		return listing.AppendLong(b, e, now)
+	})
+}
+
+// nlst answers with names that can be used as arguments as they are (RFC 1123 4.1.2.7).
+func (s *session) nlst(t *transfer, arg string) job {
+	return s.enumerate(t, listPath(arg), func(b []byte, _, shown string, _ vfs.Info) []byte {
+		return append(b, shown...)
+	})
+}
+
+// mlsd is RFC 3659 7.2: it takes a directory alone.
+func (s *session) mlsd(t *transfer, arg string) job {
+	facts := s.facts
+	name := s.path(arg)
+	do := s.enumerate(t, "", func(b []byte, dir, _ string, e vfs.Info) []byte {
+		return listing.AppendFacts(b, e, path.Join(dir, e.Name), e.Name, facts)
+	})
+	t.name = name
+	return func(ctx context.Context) (wire.Reply, error) {
+		rep, err := do(ctx)
+		if errors.Is(err, vfs.ErrNotDir) {
+			return reply(501, "Not a directory; use MLST"), nil
+		}
+		return rep, err
+	}
+}
+
+// format appends one entry to a listing. dir is the directory that it is in, shown its name relative to what was asked.
+type format func(b []byte, dir, shown string, e vfs.Info) []byte
+
+// enumerate sends the entries of a directory, a single file, or what matches a pattern in the last segment of arg.
+func (s *session) enumerate(t *transfer, arg string, line format) job {
+	t.name = s.path(arg)
+	return func(ctx context.Context) (wire.Reply, error) {
+		found, err := t.find(ctx, arg)
+		if err != nil {
+			return wire.Reply{}, err
+		}
+		// The first entry comes before the 150: an error about the directory needs no data connection.
+		next, stop := iter.Pull2(found.entries)
+		defer stop()
+		e, err, ok := next()
+		if errors.Is(err, vfs.ErrNotDir) && t.verb != "MLSD" {
+			found.shown = found.above
+			e, err = t.fs.Stat(ctx, t.name)
+			next = func() (vfs.Info, error, bool) { return vfs.Info{}, nil, false }
+		}
+		switch {
+		case err != nil:
+			return wire.Reply{}, err
+		case !ok && found.pattern:
+			return wire.Reply{}, fmt.Errorf("nothing matches %s: %w", t.name, backend.ErrNotExist)
+		}
+		conn, err := t.connect(ctx, "Here comes the listing")
+		if err != nil {
+			return wire.Reply{}, err
+		}
+		w := bufio.NewWriterSize(&counter{conn, &t.bytes}, listBuffer)
+		var b []byte
+		for ; ok; e, err, ok = next() {
+			if err == nil {
+				b = append(line(b[:0], found.dir, found.shown+e.Name, e), '\r', '\n')
+				_, err = w.Write(b)
+			}
+			if err != nil {
+				conn.Abort() // never a listing that only looks whole
+				return wire.Reply{}, err
+			}
+		}
+		if err := w.Flush(); err != nil {
+			conn.Abort()
+			return wire.Reply{}, err
+		}
+		return reply(226, "Listing complete"), conn.Close()
+	}
+}
+
+// found is what a listing is about.
+type found struct {
+	dir     string // absolute
+	shown   string // in front of each name
+	above   string // in front of the last segment of what was asked
+	entries iter.Seq2[vfs.Info, error]
+	pattern bool
+}
+
+func (t *transfer) find(ctx context.Context, arg string) (found, error) {
+	asked := strings.TrimRight(arg, "/")
+	above, last := "", asked
+	if i := strings.LastIndexByte(asked, '/'); i >= 0 {
+		above, last = asked[:i+1], asked[i+1:]
+	}
+	pattern := strings.ContainsAny(last, "*?[")
+	if _, err := path.Match(last, ""); err != nil {
+		pattern = false
+	}
+	if pattern { // unless it is a name
+		_, err := t.fs.Stat(ctx, t.name)
+		switch {
+		case err == nil:
+			pattern = false
+		case !errors.Is(err, backend.ErrNotExist) && !errors.Is(err, vfs.ErrName):
+			return found{}, err
+		}
+	}
+	if pattern {
+		dir := path.Dir(t.name)
+		return found{dir: dir, shown: above, above: above, entries: matching(t.fs.ReadDir(ctx, dir), last), pattern: true}, nil
+	}
+	shown := ""
+	if asked != "" && asked != "." {
+		shown = asked + "/"
+	} else if strings.HasPrefix(arg, "/") {
+		shown = "/"
+	}
+	return found{dir: t.name, shown: shown, above: above, entries: t.fs.ReadDir(ctx, t.name)}, nil
+}
+
+// matching narrows entries to those whose names match a pattern of path.Match.
+func matching(entries iter.Seq2[vfs.Info, error], pattern string) iter.Seq2[vfs.Info, error] {
+	return func(yield func(vfs.Info, error) bool) {
+		for e, err := range entries {
+			if err == nil {
+				if ok, _ := path.Match(pattern, e.Name); !ok {
+					continue
+				}
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package protocol_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/protocol"
+	"sluice/protocol/dataconn"
+	"sluice/protocol/wiretest"
+)
+
+// driver lets alice in, and a few users who are not served.
+type driver struct{ fs func() fsys }
+
+func (d *driver) Login(_ context.Context, c protocol.Credentials) (protocol.Account, error) {
+	switch {
+	case c.User == "outage":
+		return protocol.Account{}, errors.New("the directory does not answer")
+	case c.User == "busy":
+		return protocol.Account{}, protocol.ErrBusy
+	case (c.User == "alice" || c.User == "lenient") && string(c.Password) == "secret":
+		return protocol.Account{Name: c.User, FS: d.fs(), LenientClose: c.User == "lenient"}, nil
+	}
+	return protocol.Account{}, protocol.ErrDenied
+}
+
+// TestTranscripts holds every recorded dialogue against a server in memory. A new one needs only its client's lines:
+// go test ./protocol -run Transcripts -update writes what the server says.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("../testdata/transcripts/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			wiretest.Run(t, file, startServer)
+		})
+	}
+}
+
+func startServer(t *testing.T, config map[string]string) *wiretest.Server {
+	network := wiretest.NewNetwork()
+	serverTLS, clientTLS := wiretest.Certificate(t)
+	match, ok := map[string]dataconn.Match{
+		"": dataconn.MatchAuto, "adaptive": dataconn.MatchAdaptive, "require": dataconn.MatchRequire, "ip": dataconn.MatchIP, "off": dataconn.MatchOff,
+	}[config["match"]]
+	if !ok {
+		t.Fatalf("match %q", config["match"])
+	}
+	passive, err := dataconn.Listen(dataconn.Config{FirstPort: 21000, LastPort: 21003, Match: match, Listen: network.Listen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := newFS(t)
+	server, err := protocol.New(protocol.Config{
+		Driver:     &driver{fs: func() fsys { return fs }},
+		TLS:        func() *tls.Config { return serverTLS },
+		Passive:    passive,
+		AllowPlain: config["plain"] == "yes",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 2)
+	for port, mode := range map[string]protocol.Mode{":21": protocol.Explicit, ":990": protocol.Implicit} {
+		l, err := network.Listen("tcp", port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { served <- server.Serve(l, mode) }()
+	}
+	return &wiretest.Server{
+		Network: network, Explicit: 21, Implicit: 990, Client: clientTLS,
+		Close: func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			if err := server.Shutdown(ctx); err != nil {
+				t.Error(err)
+			}
+			if err := errors.Join(passive.Close(), <-served, <-served); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+}

@@ -1,0 +1,138 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sluice/backend"
+	"sluice/backend/vfs"
+	"sluice/protocol/listing"
+	"sluice/protocol/wire"
+)
+
+// path is the absolute name that an argument means.
+func (s *session) path(arg string) string { return wire.Join(s.cwd, arg) }
+
+func (s *session) pwd(context.Context, string) (wire.Reply, error) {
+	return reply(257, wire.Quote(s.cwd)+" is the current directory"), nil
+}
+
+// cwdTo changes the directory; without an argument, or with "~", to where the session began.
+func (s *session) cwdTo(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	if arg == "" || arg == "~" {
+		name = wire.Join("/", s.account.Home)
+	}
+	info, err := s.account.FS.Stat(ctx, name)
+	switch {
+	case err != nil:
+		return wire.Reply{}, err
+	case !info.Dir:
+		return wire.Reply{}, vfs.ErrNotDir
+	}
+	s.cwd = name
+	return reply(250, "Directory changed"), nil
+}
+
+func (s *session) cdup(ctx context.Context, _ string) (wire.Reply, error) { return s.cwdTo(ctx, "..") }
+
+func (s *session) mkd(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	if name == "/" {
+		return wire.Reply{}, vfs.ErrExist
+	}
+	if err := s.account.FS.Mkdir(ctx, name); err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(257, wire.Quote(name)+" created"), nil
+}
+
+func (s *session) rmd(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	if name == "/" {
+		return wire.Reply{}, fmt.Errorf("the root: %w", backend.ErrPermission)
+	}
+	if err := s.account.FS.Rmdir(ctx, name); err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(250, "Directory removed"), nil
+}
+
+func (s *session) dele(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	if name == "/" {
+		return wire.Reply{}, vfs.ErrIsDir
+	}
+	if err := s.account.FS.Remove(ctx, name); err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(250, "File deleted"), nil
+}
+
+func (s *session) rnfr(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	if name == "/" {
+		return wire.Reply{}, fmt.Errorf("the root: %w", backend.ErrPermission)
+	}
+	if _, err := s.account.FS.Stat(ctx, name); err != nil && !hidden(err) {
+		return wire.Reply{}, err
+	}
+	s.renaming = name
+	return reply(350, "Ready for RNTO"), nil
+}
+
+// hidden reports whether the user may not see what he may nevertheless be allowed to rename.
+func hidden(err error) bool { return errors.Is(err, backend.ErrPermission) }
+
+func (s *session) rnto(ctx context.Context, arg string) (wire.Reply, error) {
+	from := s.renaming
+	s.renaming = ""
+	if from == "" {
+		return reply(503, "Send RNFR first"), nil
+	}
+	name := s.path(arg)
+	if name == "/" {
+		return wire.Reply{}, vfs.ErrExist
+	}
+	if err := s.account.FS.Rename(ctx, from, name); err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(250, "Renamed"), nil
+}
+
+// size answers with the stored size for every TYPE: clients ask before they have set one (RFC 3659 4).
+func (s *session) size(ctx context.Context, arg string) (wire.Reply, error) {
+	info, err := s.file(ctx, arg)
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(213, fmt.Sprint(info.Size)), nil
+}
+
+// mdtm is RFC 3659 3.
+func (s *session) mdtm(ctx context.Context, arg string) (wire.Reply, error) {
+	info, err := s.file(ctx, arg)
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(213, wire.FormatTime(info.ModTime)), nil
+}
+
+func (s *session) file(ctx context.Context, arg string) (vfs.Info, error) {
+	info, err := s.account.FS.Stat(ctx, s.path(arg))
+	if err == nil && info.Dir {
+		err = vfs.ErrIsDir
+	}
+	return info, err
+}
+
+// mlst is RFC 3659 7.2. The name in the reply is the absolute one.
+func (s *session) mlst(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	info, err := s.account.FS.Stat(ctx, name)
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(250, "Facts:", string(listing.AppendFacts(nil, info, name, name, s.facts)), "End"), nil
+}
