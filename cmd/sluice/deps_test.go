@@ -1,4 +1,4 @@
-package main
+package main_test
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ const importRules = `
 	NONE < AWS, AZURE, GOOGLE, PROMETHEUS, LIBRARY;
 
 	NONE < backend, protocol/wire;
-	LIBRARY < protocol/auth, protocol/dataconn;
+	LIBRARY < protocol/auth, protocol/dataconn, backend/storetest/versitygw;
 
 	backend, LIBRARY < backend/{file,mem,storetest,transfer}, cache;
 	backend, LIBRARY, AWS < backend/s3;
@@ -60,7 +60,7 @@ var outside = map[string]string{
 
 // Tests may also import libraries and the test helpers. The tests of the program, which start all of it, see everything.
 var (
-	testHelpers = []string{"backend/mem", "backend/storetest", "protocol/wiretest"}
+	testHelpers = []string{"backend/mem", "backend/storetest", "backend/storetest/versitygw", "protocol/wiretest"}
 	seesAll     = []string{"cmd/sluice", "deploy", "helm"}
 )
 
