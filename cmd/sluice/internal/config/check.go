@@ -1,0 +1,293 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"sluice/protocol/auth"
+)
+
+// checker finds what is wrong with values that could be read.
+type checker struct {
+	*Config
+	*decoder
+}
+
+// bad reports a problem with the value at a path, or with its parent where the file has none.
+func (k *checker) bad(path, format string, args ...any) {
+	p := Problem{File: k.file, Path: path, Text: fmt.Sprintf(format, args...)}
+	for at := path; at != ""; at = at[:max(0, strings.LastIndexAny(at, ".["))] {
+		if pos := k.places[at]; pos != nil {
+			p.Line, p.Column = pos.Line, pos.Column
+			break
+		}
+	}
+	k.problems = append(k.problems, p)
+}
+
+// oneOf reports a value that is none of those allowed; empty is left to the default.
+func (k *checker) oneOf(path, value string, allowed ...string) {
+	if value != "" && !slices.Contains(allowed, value) {
+		k.bad(path, "must be %s", either(allowed))
+	}
+}
+
+// either returns words as a reader would list them.
+func either(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+func (k *checker) check() {
+	k.checkListeners()
+	k.checkPassive()
+	k.checkTLS()
+	for name, s := range k.Stores {
+		k.checkStore("stores."+name, s)
+	}
+	for name, p := range k.Profiles {
+		k.checkMounts("profiles."+name+".mounts", p.Mounts)
+		k.oneOf("profiles."+name+".closeNotify", p.CloseNotify, "strict", "lenient")
+	}
+	if len(k.Users) == 0 {
+		k.bad("users", "there are none: nobody could log in")
+	}
+	names := map[string]bool{}
+	for i, u := range k.Users {
+		at := fmt.Sprintf("users[%d]", i)
+		k.checkUser(at, u)
+		if names[u.Name] && u.Name != "" {
+			k.bad(at+".name", "there is a user %s above", u.Name)
+		}
+		names[u.Name] = true
+	}
+}
+
+func (k *checker) checkListeners() {
+	var seen []string
+	listen := func(path, address string) {
+		if _, port, err := net.SplitHostPort(address); err != nil {
+			k.bad(path, "must be an address and a port such as :2121 or 127.0.0.1:2121")
+		} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			k.bad(path, "the port must be a number from 1 to 65535")
+		} else if slices.Contains(seen, address) {
+			k.bad(path, "this address is used above")
+		}
+		seen = append(seen, address)
+	}
+	for i, a := range k.Listen.Explicit {
+		listen(fmt.Sprintf("listen.explicit[%d]", i), a)
+	}
+	for i, a := range k.Listen.Implicit {
+		listen(fmt.Sprintf("listen.implicit[%d]", i), a)
+	}
+	if k.Admin.Listen != "" {
+		listen("admin.listen", k.Admin.Listen)
+	}
+	if k.ProxyProtocol.Required && len(k.ProxyProtocol.Trusted) == 0 {
+		k.bad("proxyProtocol.trusted", "missing: with required, the networks of the proxies must be named")
+	}
+}
+
+func (k *checker) checkPassive() {
+	k.checkAddress("passive.address", k.Passive.Address)
+	for i, o := range k.Passive.Overrides {
+		at := fmt.Sprintf("passive.overrides[%d]", i)
+		if len(o.Clients) == 0 {
+			k.bad(at+".clients", "missing: the networks of the clients")
+		}
+		if o.Address == "" {
+			k.bad(at+".address", "missing: what PASV tells these clients")
+		}
+		k.checkAddress(at+".address", o.Address)
+	}
+	k.oneOf("passive.match", k.Passive.Match, "auto", "require", "ip", "off")
+}
+
+func (k *checker) checkAddress(path, address string) {
+	if a, err := netip.ParseAddr(address); err == nil {
+		if !a.Is4() || a.IsUnspecified() {
+			k.bad(path, "must be an IPv4 address: PASV knows no other, and IPv6 clients use EPSV")
+		}
+		return
+	}
+	notHost := func(r rune) bool {
+		return r != '.' && r != '-' && !(r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)))
+	}
+	if strings.ContainsFunc(address, notHost) {
+		k.bad(path, "must be auto, control, an IPv4 address or a host name")
+	}
+}
+
+func (k *checker) checkTLS() {
+	if len(k.TLS.Certificates) == 0 {
+		k.bad("tls.certificates", "missing: give at least one {cert: FILE, key: FILE}")
+	}
+	for i, c := range k.TLS.Certificates {
+		at := fmt.Sprintf("tls.certificates[%d]", i)
+		if c.Cert == "" {
+			k.bad(at+".cert", "missing: the PEM file of the certificate")
+		}
+		if c.Key == "" {
+			k.bad(at+".key", "missing: the PEM file of the key")
+		}
+	}
+	k.oneOf("tls.minVersion", k.TLS.MinVersion, "1.2", "1.3")
+	k.oneOf("tls.closeNotify", k.TLS.CloseNotify, "strict", "lenient")
+}
+
+func (k *checker) checkStore(at string, s Store) {
+	s3 := []string{"bucket", "region", "endpoint", "pathStyle", "accessKey", "secretKey"}
+	file := []string{"path"}
+	var foreign []string
+	switch s.Type {
+	case "s3":
+		foreign = file
+		if s.Bucket == "" {
+			k.bad(at+".bucket", "missing: the name of the bucket")
+		}
+		if (s.AccessKey == "") != (s.SecretKey == "") {
+			k.bad(at, "accessKey and secretKey go together: give both, or neither to use the environment or the machine's role")
+		}
+		if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+			k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
+		}
+	case "file":
+		foreign = s3
+		if s.Path == "" {
+			k.bad(at+".path", "missing: the directory that holds the files")
+		}
+	case "":
+		k.bad(at+".type", "missing: this version has s3 and file")
+	case "gcs", "azure":
+		k.bad(at+".type", "%s is for a later version: this one has s3 and file", s.Type)
+	default:
+		k.bad(at+".type", "must be s3 or file")
+	}
+	for _, key := range foreign {
+		if k.places[at+"."+key] != nil {
+			k.bad(at+"."+key, "does not belong to a store of type %s", s.Type)
+		}
+	}
+}
+
+func (k *checker) checkUser(at string, u User) {
+	k.checkName(at+".name", u.Name)
+	p, ok := k.Profiles[u.Profile]
+	if u.Profile != "" && !ok {
+		k.bad(at+".profile", "%s", k.noSuch("profile", u.Profile, keys(k.Profiles)))
+	}
+	if u.Mounts == nil && p.Mounts == nil {
+		k.bad(at+".mounts", "missing: neither the user nor a profile says what the user sees")
+	}
+	k.checkMounts(at+".mounts", u.Mounts)
+	k.oneOf(at+".closeNotify", u.CloseNotify, "strict", "lenient")
+
+	c := u.Certificate
+	switch {
+	case !c.Given() && !u.Password.Given():
+		k.bad(at, "has neither password nor certificate: nobody could log in as this user")
+	case c.SHA256 != "" && c.Name != "":
+		k.bad(at+".certificate", "give sha256 or name, not both")
+	case c.Given() && k.TLS.ClientCA == "":
+		k.bad(at+".certificate", "needs tls.clientCA: clients are not asked for certificates otherwise")
+	}
+	if n, err := hex.DecodeString(strings.ReplaceAll(c.SHA256, ":", "")); c.SHA256 != "" && (err != nil || len(n) != 32) {
+		k.bad(at+".certificate.sha256", "must be the 64 hex digits of the certificate's SHA-256 fingerprint")
+	}
+	if c.Name != "" && auth.CanonicalName(c.Name) == "" {
+		k.bad(at+".certificate.name", "must begin with email:, dns:, uri: or cn:, the kind of the name in the certificate")
+	}
+	k.oneOf(at+".certificate.require", c.Require, "both", "either")
+	if c.Require != "" && !(c.Given() && u.Password.Given()) {
+		k.bad(at+".certificate.require", "says how certificate and password go together, but the user does not have both")
+	}
+}
+
+// checkName refuses names that could not stand in a key, a log line or a USER command.
+func (k *checker) checkName(at, name string) {
+	switch {
+	case name == "":
+		k.bad(at, "missing")
+	case len(name) > 255 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl),
+		strings.Contains(name, "/"), name == ".", name == "..", strings.TrimSpace(name) != name:
+		k.bad(at, "must be at most 255 bytes of text without / and without spaces at its ends")
+	}
+}
+
+func (k *checker) checkMounts(at string, mounts []Mount) {
+	if mounts != nil && len(mounts) == 0 {
+		k.bad(at, "must not be empty")
+	}
+	var seen []string
+	for i, m := range mounts {
+		at := fmt.Sprintf("%s[%d]", at, i)
+		switch {
+		case m.Path == "":
+			k.bad(at+".path", "missing: where in the user's tree the store appears, such as /")
+		case !path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path:
+			k.bad(at+".path", "must begin with / and hold no empty segment, . or ..")
+		case slices.Contains(seen, m.Path):
+			k.bad(at+".path", "there is a mount at this path above")
+		}
+		seen = append(seen, m.Path)
+		if _, ok := k.Stores[m.Store]; m.Store == "" {
+			k.bad(at+".store", "missing: the name of a store")
+		} else if !ok {
+			k.bad(at+".store", "%s", k.noSuch("store", m.Store, keys(k.Stores)))
+		}
+		k.checkPrefix(at+".prefix", m.Prefix)
+		if _, err := ParseRights(m.Rights); err != nil {
+			k.bad(at+".rights", "%v", err)
+		}
+		k.oneOf(at+".onConflict", m.OnConflict, conflicts...)
+	}
+}
+
+func (k *checker) checkPrefix(at, prefix string) {
+	if prefix == "" {
+		return
+	}
+	dir, ok := strings.CutSuffix(withUser(prefix, "user"), "/")
+	switch {
+	case strings.Contains(dir, "${"):
+		k.bad(at, "${user} is the only name that stands for something here")
+	case !ok || path.IsAbs(dir) || dir == "" || path.Clean(dir) != dir || dir == "." || strings.HasPrefix(dir, "../") || dir == "..":
+		k.bad(at, "must end in / and neither begin with / nor hold an empty segment, . or ..")
+	case !utf8.ValidString(dir) || strings.ContainsFunc(dir, unicode.IsControl):
+		k.bad(at, "must be text")
+	}
+}
+
+func (k *checker) noSuch(kind, name string, have []string) string {
+	slices.Sort(have)
+	switch near := nearest(name, have); {
+	case near != "":
+		return fmt.Sprintf("there is no %s %s: did you mean %s?", kind, name, near)
+	case len(have) == 0:
+		return fmt.Sprintf("there is no %s %s", kind, name)
+	default:
+		return fmt.Sprintf("there is no %s %s: there are %s", kind, name, strings.Join(have, ", "))
+	}
+}
+
+func keys[T any](m map[string]T) []string {
+	var s []string
+	for name := range m {
+		s = append(s, name)
+	}
+	return s
+}
+
+func withUser(prefix, user string) string { return strings.ReplaceAll(prefix, "${user}", user) }

@@ -1,0 +1,159 @@
+// Package config reads the program's one YAML file: strictly, with every problem reported at once, each with its line and its
+// path.
+//
+// It opens no socket and no store; what it accepts, the rest of the program acts upon. The commands are its callers.
+package config
+
+import "time"
+
+// Config is a configuration file that has been checked: names refer to what exists, users are complete (their profiles have
+// been worked in), relative paths have been joined to the folder of the file.
+type Config struct {
+	Listen        Listen             `yaml:"listen"`
+	Passive       Passive            `yaml:"passive"`
+	ProxyProtocol ProxyProtocol      `yaml:"proxyProtocol"`
+	TLS           TLS                `yaml:"tls"`
+	Stores        map[string]Store   `yaml:"stores"`
+	Profiles      map[string]Profile `yaml:"profiles"`
+	Users         []User             `yaml:"users"`
+	Throttle      Throttle           `yaml:"throttle"`
+	Cache         Cache              `yaml:"cache"`
+	Transfer      Transfer           `yaml:"transfer"`
+	Admin         Admin              `yaml:"admin"`
+}
+
+// Default returns the configuration of an empty file. It has no certificates, stores or users.
+func Default() *Config {
+	return &Config{
+		Listen:  Listen{Explicit: []string{":2121"}, Implicit: []string{":2990"}},
+		Passive: Passive{Ports: Ports{21000, 21007}, Address: "auto", Match: "auto"},
+		TLS:     TLS{Required: true, MinVersion: "1.2", CloseNotify: "strict"},
+		Cache:   Cache{Memory: 64 << 20, TTL: 30 * time.Second, NegativeTTL: 5 * time.Second},
+	}
+}
+
+// Listen are the addresses of the control connections. Where both lists are empty they are :2121 and :2990.
+type Listen struct {
+	Explicit []string `yaml:"explicit"` // AUTH TLS
+	Implicit []string `yaml:"implicit"` // TLS from the first byte
+}
+
+// Passive are the data connections that clients open.
+type Passive struct {
+	Ports     Ports      `yaml:"ports"`     // default 21000-21007
+	Address   string     `yaml:"address"`   // what PASV tells: auto (default), control, an IPv4 address, a host name
+	Overrides []Override `yaml:"overrides"` // the first that fits the client wins over Address
+	Match     string     `yaml:"match"`     // auto (default), require, ip, off
+}
+
+// Override is the PASV address for clients from certain networks.
+type Override struct {
+	Clients []Network `yaml:"clients"`
+	Address string    `yaml:"address"` // as Passive.Address
+}
+
+// ProxyProtocol says who may tell us a client's address (haproxy.org, "The PROXY protocol", versions 1 and 2).
+type ProxyProtocol struct {
+	Trusted  []Network `yaml:"trusted"`
+	Required bool      `yaml:"required"` // connections from elsewhere, or without a header, are closed
+}
+
+// TLS of control and data connections.
+type TLS struct {
+	Required     bool          `yaml:"required"` // default true: no login and no transfer in the clear
+	Certificates []Certificate `yaml:"certificates"`
+	ClientCA     string        `yaml:"clientCA"`    // PEM file; clients are asked for certificates if it is given
+	MinVersion   string        `yaml:"minVersion"`  // 1.2 (default), 1.3
+	CloseNotify  string        `yaml:"closeNotify"` // strict (default), lenient
+}
+
+// Certificate is a pair of PEM files.
+type Certificate struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Store is one bucket and how to reach it. Which keys apply depends on the type.
+type Store struct {
+	Type string `yaml:"type"` // s3, file
+
+	Bucket    string `yaml:"bucket"`
+	Region    string `yaml:"region"`
+	Endpoint  string `yaml:"endpoint"` // of an S3-compatible store; empty: AWS
+	PathStyle bool   `yaml:"pathStyle"`
+	AccessKey string `yaml:"accessKey"` // empty: the SDK's own sources, such as the environment or a role
+	SecretKey Secret `yaml:"secretKey"`
+
+	Path string `yaml:"path"` // file: a directory
+}
+
+// Profile holds what several users have in common.
+type Profile struct {
+	Mounts      []Mount   `yaml:"mounts"`
+	Limits      Limits    `yaml:"limits"`
+	From        []Network `yaml:"from"` // networks that the users may come from; empty: any
+	CloseNotify string    `yaml:"closeNotify"`
+}
+
+// User is who may log in. What a user does not say, the profile does; limits are taken over one by one.
+type User struct {
+	Name        string      `yaml:"name"`
+	Profile     string      `yaml:"profile"`
+	Password    Hash        `yaml:"password"`
+	Certificate ClientNames `yaml:"certificate"`
+
+	Mounts      []Mount   `yaml:"mounts"`
+	Limits      Limits    `yaml:"limits"`
+	From        []Network `yaml:"from"`
+	CloseNotify string    `yaml:"closeNotify"`
+}
+
+// ClientNames say which client certificate is a user's. One of SHA256 and Name is given.
+type ClientNames struct {
+	SHA256  string `yaml:"sha256"`  // of the certificate, hex, colons allowed
+	Name    string `yaml:"name"`    // as auth.Names spells it, such as email:ann@example.org
+	Require string `yaml:"require"` // where the user has a password too: both (default) or either
+}
+
+// Given reports whether the user logs in by certificate at all.
+func (c ClientNames) Given() bool { return c.SHA256 != "" || c.Name != "" }
+
+// Mount is a path in a user's tree, and where in which store it lies.
+type Mount struct {
+	Path       string   `yaml:"path"`
+	Store      string   `yaml:"store"`
+	Prefix     string   `yaml:"prefix"`     // of the keys; ${user} stands for the user's name
+	Rights     []string `yaml:"rights"`     // full (default), readonly, dropbox, worm, or verbs
+	OnConflict string   `yaml:"onConflict"` // what an upload to an existing name does: see vfs.Conflict
+}
+
+// Limits of one user. Nil takes the profile's, 0 is no limit.
+type Limits struct {
+	Sessions       *int  `yaml:"sessions"`
+	Transfers      *int  `yaml:"transfers"`
+	FileBytes      *Size `yaml:"fileBytes"`      // largest file
+	BytesPerSecond *Size `yaml:"bytesPerSecond"` // of all the user's transfers together
+	DailyBytes     *Size `yaml:"dailyBytes"`     // both directions, per UTC day, since the program started
+}
+
+// Throttle of wrong guesses.
+type Throttle struct {
+	Exempt []Network `yaml:"exempt"` // never banned, as the trusted proxies are
+}
+
+// Cache of metadata in front of stores that are reached over a network.
+type Cache struct {
+	Memory      Size          `yaml:"memory"`      // default 64 MiB; 0: no cache
+	TTL         time.Duration `yaml:"ttl"`         // default 30 s
+	NegativeTTL time.Duration `yaml:"negativeTTL"` // default 5 s
+}
+
+// Transfer is how bytes move.
+type Transfer struct {
+	Memory Memory `yaml:"memory"` // for the buffers of all transfers; default auto
+}
+
+// Admin is the HTTP listener for health checks.
+type Admin struct {
+	Listen string `yaml:"listen"` // empty: none
+}

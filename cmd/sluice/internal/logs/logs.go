@@ -1,0 +1,32 @@
+// Package logs makes the program's logger and holds the names of the keys that its records use. Everything in cmd/sluice is its
+// caller.
+package logs
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Keys of log records. Package protocol uses the same names.
+const (
+	Address  = "address" // that we listen on
+	Duration = "duration"
+	Error    = "error"
+	File     = "file"
+	Path     = "path" // in the configuration
+	Remote   = "remote"
+	Store    = "store"
+	User     = "user"
+	Version  = "version"
+)
+
+// New returns a logger that writes to w: text for the reader at a terminal, JSON for everyone else.
+func New(w io.Writer) *slog.Logger {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
