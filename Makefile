@@ -6,7 +6,8 @@ IMAGE    ?= sluice:$(VERSION)
 BUILDER  ?= docker build
 
 # Programs that the end-to-end tests start. command:package for Debian, and Go programs pinned into .tools/bin.
-DEBIAN := gcc:gcc curl:curl lftp:lftp wget:wget buildah:buildah crun:crun systemd-analyze:systemd
+DEBIAN := gcc:gcc curl:curl lftp:lftp python3:python3 wget:wget buildah:buildah crun:crun systemd-analyze:systemd \
+	unshare:util-linux update-ca-certificates:ca-certificates
 GOTOOLS := \
 	github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
 	helm.sh/helm/v4/cmd/helm@v4.3.1
@@ -45,7 +46,14 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem $(call found,^func Benchmark)
 
-image: rootfs ## a container image from dist/rootfs; BUILDER='buildah bud' works too
+rootfs: build
+	rm -rf dist/rootfs
+	mkdir -p dist/rootfs/usr/bin dist/rootfs/etc/sluice dist/rootfs/etc/ssl/certs dist/rootfs/var/lib/sluice
+	cp bin/sluice dist/rootfs/usr/bin/
+	cp /etc/ssl/certs/ca-certificates.crt dist/rootfs/etc/ssl/certs/
+	echo 'sluice:x:65532:65532::/var/lib/sluice:/sbin/nologin' >dist/rootfs/etc/passwd
+
+image: rootfs ## the container image; BUILDER='buildah bud' works too
 	$(BUILDER) -f deploy/Dockerfile --build-arg FILES=prebuilt -t $(IMAGE) .
 
 clean: ## remove what was built; the tools stay
