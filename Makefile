@@ -14,7 +14,7 @@ GOTOOLS := \
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 stamp = $(patsubst %,.tools/%,$(notdir $(1)))
-found = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' --exclude-dir='.*' .)))
+found = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' --exclude-dir='.?*' .)))
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
