@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"sluice/backend"
 )
@@ -140,94 +139,6 @@ func (u *upload) run(ctx context.Context) (backend.Object, error) {
 			return u.finish(ctx)
 		}
 	}
-}
-
-// fill reads the next part. It returns early with a smaller one where the part is large enough to be shipped and the
-// memory for more is not free.
-func (u *upload) fill() (l *lease, eof bool, err error) {
-	limit := u.partSize()
-	if u.quick {
-		l = u.budget.tryLease(limit, 0)
-	}
-	if l == nil {
-		patience := u.cfg.Patience
-		if u.parts > 0 {
-			patience = 0 // let in once, it may wait for as long as it takes
-		}
-		if l, err = u.budget.admit(u.ctx, min(chunk, limit), patience); err != nil {
-			return nil, false, err
-		}
-	}
-	defer func() {
-		if err != nil {
-			l.free()
-		}
-	}()
-	l.p = append(l.p, u.peeked...)
-	u.peeked = nil
-	start := time.Now()
-	for {
-		n := len(l.p)
-		if n == cap(l.p) {
-			if int64(n) == limit {
-				break
-			}
-			enough := int64(n) >= u.smallest()
-			grown, err := l.grow(u.ctx, min(2*int64(n), limit), !enough)
-			if err != nil {
-				return l, false, err
-			}
-			if !grown {
-				break
-			}
-		}
-		m, err := u.read(l.p[n:cap(l.p)])
-		l.p = l.p[:n+m]
-		if err == io.EOF {
-			return l, true, nil
-		}
-		if err != nil {
-			return l, false, err
-		}
-	}
-	u.quick = time.Since(start) < time.Second
-	if u.parts > 0 {
-		return l, false, nil
-	}
-	// A file that ends with its first part is one Put, so ask for the byte behind it before the part goes.
-	var next [1]byte
-	m, err := u.read(next[:])
-	u.peeked = append(u.peeked, next[:m]...)
-	switch {
-	case m == 1:
-		return l, false, nil
-	case err == io.EOF:
-		return l, true, nil
-	}
-	return l, false, err
-}
-
-// read reads at least one byte, or returns an error.
-func (u *upload) read(p []byte) (int, error) {
-	for range 100 {
-		if u.ctx.Err() != nil {
-			return 0, context.Cause(u.ctx)
-		}
-		if u.ended {
-			return 0, io.EOF
-		}
-		n, err := u.r.Read(p)
-		switch {
-		case err == io.EOF:
-			u.ended = true
-		case err != nil:
-			return 0, err // bytes that came with a failure are worth nothing
-		}
-		if n > 0 {
-			return n, nil
-		}
-	}
-	return 0, io.ErrNoProgress
 }
 
 func (u *upload) put(ctx context.Context, p []byte) (backend.Object, error) {

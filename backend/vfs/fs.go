@@ -22,9 +22,9 @@ type FS interface {
 	// or if anything lies below it.
 	Stat(ctx context.Context, name string) (Info, error)
 
-	// ReadDir yields the entries of a directory in byte order of their names, streaming: it never holds the whole
-	// directory. After a non-nil error it yields nothing more. An error about the directory itself comes before any
-	// entry.
+	// ReadDir yields the entries of a directory in byte order of their names, each taken as if it ended in "/": so a flat
+	// store lists them, but for a few that wait. It streams and never holds the whole directory. After a non-nil error it
+	// yields nothing more. An error about the directory itself comes before any entry.
 	ReadDir(ctx context.Context, name string) iter.Seq2[Info, error]
 
 	// Open reads a file from offset to its end. The Info describes the version that is read. An offset beyond the end is

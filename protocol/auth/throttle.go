@@ -2,6 +2,7 @@ package auth
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 // one point; a point goes away every minute. A first ban lasts a minute, each further one twice as long, a day at most; after
 // a day without a ban all is forgotten. IPv6 addresses count by their /64.
 //
-// A ban of a user stops guessing from many addresses. It does not touch an address from which that user has logged in
-// properly within a day: nobody can lock a user out by guessing.
+// A ban of a user slows down guessing from many addresses. It lasts a quarter of an hour at most and does not touch an
+// address from which that user has logged in properly within a day: nobody can lock a user out by guessing.
 //
 // The zero Throttle is ready for use and exempts nobody.
 type Throttle struct {
@@ -29,9 +30,11 @@ const (
 	userLimit    = 30 // more: guesses of many clients add up here
 	decay        = time.Minute
 	firstBan     = time.Minute
-	longestBan   = 24 * time.Hour
+	longestBan   = 24 * time.Hour   // of an address
+	userBan      = 15 * time.Minute // longest of a user
 	forget       = 24 * time.Hour
 	remember     = 1 << 16 // subjects; the least recently used is forgotten
+	maxName      = 256     // bytes of a user's name that are remembered
 )
 
 type subject struct {
@@ -81,11 +84,11 @@ func (t *Throttle) Fail(addr netip.Addr, user string) time.Duration {
 			sc = &score{}
 			t.scores.Add(s, sc)
 		}
-		limit := float64(addressLimit)
-		if s.user != "" {
-			limit = userLimit
+		if s.user == "" {
+			ban = max(ban, sc.fail(time.Now(), addressLimit, longestBan))
+		} else {
+			ban = max(ban, sc.fail(time.Now(), userLimit, userBan))
 		}
-		ban = max(ban, sc.fail(time.Now(), limit))
 	}
 	return ban
 }
@@ -96,7 +99,7 @@ func (t *Throttle) Succeed(addr netip.Addr, user string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.init()
-	t.proven.Add(login{block(addr), user}, time.Now())
+	t.proven.Add(login{block(addr), short(user)}, time.Now())
 }
 
 func (t *Throttle) init() {
@@ -112,14 +115,18 @@ func (t *Throttle) subjects(addr netip.Addr, user string) []subject {
 	if !contains(t.exempt, addr.Unmap()) {
 		s = append(s, subject{addr: block(addr)})
 	}
+	user = short(user)
 	if at, ok := t.proven.Get(login{block(addr), user}); user != "" && (!ok || time.Since(at) > forget) {
 		s = append(s, subject{user: user})
 	}
 	return s
 }
 
-// fail adds a point and returns the ban that follows.
-func (s *score) fail(now time.Time, limit float64) time.Duration {
+// short returns what is remembered of a name: clients choose how long it is.
+func short(user string) string { return strings.Clone(user[:min(len(user), maxName)]) }
+
+// fail adds a point and returns the ban that follows, if that makes limit points.
+func (s *score) fail(now time.Time, limit float64, longest time.Duration) time.Duration {
 	if now.Sub(s.until) > forget {
 		s.bans = 0
 	}
@@ -128,9 +135,9 @@ func (s *score) fail(now time.Time, limit float64) time.Duration {
 	if s.points < limit || now.Before(s.until) {
 		return 0
 	}
-	ban := longestBan
+	ban := longest
 	if s.bans < 11 { // firstBan << 11 is beyond longestBan
-		ban = firstBan << s.bans
+		ban = min(longest, firstBan<<s.bans)
 	}
 	s.bans++
 	s.points = 0

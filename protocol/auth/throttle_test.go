@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,25 @@ func TestThrottleGrows(t *testing.T) {
 	})
 }
 
+// Clients choose how long a name is, but not how much of it is kept.
+func TestThrottleLongNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var th Throttle
+		long := strings.Repeat("x", 1<<20)
+		for i := range userLimit {
+			th.Fail(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), long)
+		}
+		if th.Banned(addr("203.0.113.1"), long) == 0 {
+			t.Error("a long name is never banned")
+		}
+		for _, s := range th.scores.Keys() {
+			if len(s.user) > maxName {
+				t.Errorf("%d bytes of a name are kept", len(s.user))
+			}
+		}
+	})
+}
+
 // Guesses that come slower than points go away never lead to a ban.
 func TestThrottleDecays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -84,6 +104,17 @@ func TestThrottleUser(t *testing.T) {
 		}
 		if th.Banned(home, "ann") != 0 {
 			t.Error("the user is locked out where he logged in before")
+		}
+		for i := range 10 * userLimit {
+			if b := th.Fail(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), "ann"); b > ban {
+				ban = b
+			}
+			if i%userLimit == userLimit-1 {
+				time.Sleep(userBan)
+			}
+		}
+		if ban != userBan {
+			t.Errorf("the longest ban of a user was %v, want %v", ban, userBan)
 		}
 		if guess(&th, addressLimit, home, "ann") != firstBan {
 			t.Error("guesses from where the user logged in before go unpunished")

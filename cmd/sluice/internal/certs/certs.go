@@ -88,7 +88,7 @@ func (s *Source) Use(set *Set) {
 	s.set, s.stamps, s.checked = set, stamps(set.from), time.Now()
 	for i, c := range set.tls.Certificates {
 		if left := time.Until(c.Leaf.NotAfter); left < 7*24*time.Hour {
-			s.log.Warn("certificate ends soon or has ended", logs.File, set.from.Certificates[i].Cert, "end", c.Leaf.NotAfter)
+			s.log.Warn("certificate ends soon or has ended", logs.File, set.from.Certificates[i].Cert, logs.Until, c.Leaf.NotAfter)
 		}
 	}
 }

@@ -220,7 +220,7 @@ func (k *checker) checkName(at, name string) {
 	switch {
 	case name == "":
 		k.bad(at, "missing")
-	case len(name) > 255 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl),
+	case len(name) > 255 || !isText(name),
 		strings.Contains(name, "/"), name == ".", name == "..", strings.TrimSpace(name) != name:
 		k.bad(at, "must be at most 255 bytes of text without / and without spaces at its ends")
 	}
@@ -236,8 +236,8 @@ func (k *checker) checkMounts(at string, mounts []Mount) {
 		switch {
 		case m.Path == "":
 			k.bad(at+".path", "missing: where in the user's tree the store appears, such as /")
-		case !path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path:
-			k.bad(at+".path", "must begin with / and hold no empty segment, . or ..")
+		case !path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path || !isText(m.Path):
+			k.bad(at+".path", "must be text that begins with / and holds no empty segment, . or ..")
 		case slices.Contains(seen, m.Path):
 			k.bad(at+".path", "there is a mount at this path above")
 		}
@@ -251,7 +251,9 @@ func (k *checker) checkMounts(at string, mounts []Mount) {
 		if _, err := ParseRights(m.Rights); err != nil {
 			k.bad(at+".rights", "%v", err)
 		}
-		k.oneOf(at+".onConflict", m.OnConflict, conflicts...)
+		if _, err := ParseConflict(m.OnConflict); err != nil {
+			k.bad(at+".onConflict", "%v", err)
+		}
 	}
 }
 
@@ -263,12 +265,14 @@ func (k *checker) checkPrefix(at, prefix string) {
 	switch {
 	case strings.Contains(dir, "${"):
 		k.bad(at, "${user} is the only name that stands for something here")
-	case !ok || path.IsAbs(dir) || dir == "" || path.Clean(dir) != dir || dir == "." || strings.HasPrefix(dir, "../") || dir == "..":
-		k.bad(at, "must end in / and neither begin with / nor hold an empty segment, . or ..")
-	case !utf8.ValidString(dir) || strings.ContainsFunc(dir, unicode.IsControl):
-		k.bad(at, "must be text")
+	case !ok || path.IsAbs(dir) || dir == "" || path.Clean(dir) != dir || dir == "." || strings.HasPrefix(dir, "../") || dir == ".." || !isText(dir):
+		k.bad(at, "must be text that ends in / and neither begins with / nor holds an empty segment, . or ..")
+	case dir == ".sluice" || strings.HasPrefix(dir, ".sluice/"):
+		k.bad(at, "must not begin with .sluice, where Sluice keeps what is its own")
 	}
 }
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
 
 func (k *checker) noSuch(kind, name string, have []string) string {
 	slices.Sort(have)

@@ -124,7 +124,7 @@ type Mount struct {
 	Store      string   `yaml:"store"`
 	Prefix     string   `yaml:"prefix"`     // of the keys; ${user} stands for the user's name
 	Rights     []string `yaml:"rights"`     // full (default), readonly, dropbox, worm, or verbs
-	OnConflict string   `yaml:"onConflict"` // what an upload to an existing name does: see vfs.Conflict
+	OnConflict string   `yaml:"onConflict"` // an upload to a name that exists: overwrite (default), refuse, rename
 }
 
 // Limits of one user. Nil takes the profile's, 0 is no limit.

@@ -250,19 +250,21 @@ sluice.yaml:10:169: users[4].certificate.require: must be both or either`},
   {path: /c, store: local, prefix: ../a/, rights: []},
   {path: /e, store: local, prefix: "${users}/"},
   {path: /f, store: local, prefix: /f/, rights: [full, list]},
-  {}]`, 1), `sluice.yaml:4:10: users[0].mounts[0].path: must begin with / and hold no empty segment, . or ..
-sluice.yaml:5:10: users[0].mounts[1].path: must begin with / and hold no empty segment, . or ..
-sluice.yaml:6:36: users[0].mounts[2].prefix: must end in / and neither begin with / nor hold an empty segment, . or ..
+  {path: /g, store: local, prefix: .sluice/x/},
+  {}]`, 1), `sluice.yaml:4:10: users[0].mounts[0].path: must be text that begins with / and holds no empty segment, . or ..
+sluice.yaml:5:10: users[0].mounts[1].path: must be text that begins with / and holds no empty segment, . or ..
+sluice.yaml:6:36: users[0].mounts[2].prefix: must be text that ends in / and neither begins with / nor holds an empty segment, . or ..
 sluice.yaml:6:47: users[0].mounts[2].rights: must be full, readonly, dropbox or worm, or a list of list, read, create, overwrite, append, rename, delete, mkdir
-sluice.yaml:6:65: users[0].mounts[2].onConflict: must be replace, rename or refuse
+sluice.yaml:6:65: users[0].mounts[2].onConflict: must be overwrite, refuse or rename
 sluice.yaml:7:10: users[0].mounts[3].path: there is a mount at this path above
-sluice.yaml:7:36: users[0].mounts[3].prefix: must end in / and neither begin with / nor hold an empty segment, . or ..
+sluice.yaml:7:36: users[0].mounts[3].prefix: must be text that ends in / and neither begins with / nor holds an empty segment, . or ..
 sluice.yaml:7:43: users[0].mounts[3].rights: must not be empty
 sluice.yaml:8:36: users[0].mounts[4].prefix: ${user} is the only name that stands for something here
-sluice.yaml:9:36: users[0].mounts[5].prefix: must end in / and neither begin with / nor hold an empty segment, . or ..
+sluice.yaml:9:36: users[0].mounts[5].prefix: must be text that ends in / and neither begins with / nor holds an empty segment, . or ..
 sluice.yaml:9:41: users[0].mounts[5].rights: must be full, readonly, dropbox or worm, or a list of list, read, create, overwrite, append, rename, delete, mkdir
-sluice.yaml:10:3: users[0].mounts[6].path: missing: where in the user's tree the store appears, such as /
-sluice.yaml:10:3: users[0].mounts[6].store: missing: the name of a store`},
+sluice.yaml:10:36: users[0].mounts[6].prefix: must not begin with .sluice, where Sluice keeps what is its own
+sluice.yaml:11:3: users[0].mounts[7].path: missing: where in the user's tree the store appears, such as /
+sluice.yaml:11:3: users[0].mounts[7].store: missing: the name of a store`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := load(t, tt.text)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,10 +37,20 @@ func ParseRights(words []string) (vfs.Rights, error) {
 		rights |= r
 	}
 	if rights == 0 {
-		return 0, fmt.Errorf("must not be empty")
+		return 0, errors.New("must not be empty")
 	}
 	return rights, nil
 }
 
-// conflicts are the values of onConflict.
-var conflicts = []string{"replace", "rename", "refuse"}
+var conflicts = map[string]vfs.Conflict{
+	"": vfs.ConflictOverwrite, "overwrite": vfs.ConflictOverwrite, "refuse": vfs.ConflictRefuse, "rename": vfs.ConflictRename,
+}
+
+// ParseConflict reads the value of onConflict; empty is overwrite.
+func ParseConflict(word string) (vfs.Conflict, error) {
+	c, ok := conflicts[word]
+	if !ok {
+		return 0, errors.New("must be overwrite, refuse or rename")
+	}
+	return c, nil
+}

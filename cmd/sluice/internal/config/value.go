@@ -78,6 +78,9 @@ func (p *Ports) UnmarshalText(text []byte) error {
 // String returns the range as it is written.
 func (p Ports) String() string { return fmt.Sprintf("%d-%d", p.First, p.Last) }
 
+// MarshalText is the reverse of UnmarshalText.
+func (p Ports) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
 // Network is a range of addresses, written as 203.0.113.0/24 or 203.0.113.7.
 type Network struct{ netip.Prefix }
 

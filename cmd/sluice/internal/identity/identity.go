@@ -35,8 +35,8 @@ type User struct {
 	Either      bool           // password or certificate is enough; otherwise who has both must show both
 	From        []netip.Prefix // networks that the user may come from; empty: any
 	Limits      Limits
-	Lenient     bool          // uploads that end without close_notify are whole
-	Tree        func() vfs.FS // makes what one session sees
+	Lenient     bool   // uploads that end without close_notify are whole
+	FS          vfs.FS // what the user sees; shared by all sessions
 }
 
 // Driver is a protocol.Driver. Make one with New; before the first Set nobody can log in.
@@ -115,7 +115,7 @@ func (d *Driver) Login(ctx context.Context, c protocol.Credentials) (protocol.Ac
 		return protocol.Account{}, fmt.Errorf("%s: %w", u.Name, protocol.ErrBusy)
 	}
 	return protocol.Account{
-		Name: u.Name, FS: &limited{FS: u.Tree(), meter: m}, LenientClose: u.Lenient, Close: sync.OnceFunc(m.leave),
+		Name: u.Name, FS: &limited{FS: u.FS, meter: m}, LenientClose: u.Lenient, Close: sync.OnceFunc(m.leave),
 	}, nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"sluice/backend/vfs"
 	"sluice/protocol"
 	"sluice/protocol/auth"
 )
@@ -33,9 +32,7 @@ func driver(t *testing.T, users ...User) *Driver {
 	t.Helper()
 	d := New(slog.New(slog.DiscardHandler))
 	for i := range users {
-		if users[i].Tree == nil {
-			users[i].Tree = func() vfs.FS { return &memory{} }
-		}
+		users[i].FS = &memory{}
 	}
 	d.Set(users, nil)
 	return d
@@ -209,7 +206,7 @@ func TestSessions(t *testing.T) {
 		t.Errorf("Close counted twice: %v, want ErrBusy", err)
 	}
 
-	d.Set([]User{{Name: "ann", Password: digest(t), Limits: Limits{Sessions: 3}, Tree: func() vfs.FS { return &memory{} }}}, nil)
+	d.Set([]User{{Name: "ann", Password: digest(t), Limits: Limits{Sessions: 3}, FS: &memory{}}}, nil)
 	if _, err := login(); err != nil {
 		t.Errorf("after the limit was raised: %v", err)
 	}

@@ -14,7 +14,8 @@ import (
 	"sluice/backend/vfs"
 )
 
-// Limits of one user, over all the user's sessions. 0 is no limit.
+// Limits of one user, over all the user's sessions. 0 is no limit. Where FileBytes is set, who may append but not list can append
+// only to files that the tree tells the size of.
 type Limits struct {
 	Sessions       int
 	Transfers      int   // uploads and downloads that run at once

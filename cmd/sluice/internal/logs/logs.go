@@ -16,17 +16,19 @@ const (
 	Duration = "duration"
 	Error    = "error"
 	File     = "file"
-	Path     = "path" // in the configuration
+	Key      = "key" // of the configuration
 	Remote   = "remote"
-	Store    = "store"
+	Until    = "until"
 	User     = "user"
+	Users    = "users"
 	Version  = "version"
 )
 
 // New returns a logger that writes to w: text for the reader at a terminal, JSON for everyone else.
-func New(w io.Writer) *slog.Logger {
+func New(w io.Writer, level slog.Level) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, nil))
+		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	return slog.New(slog.NewJSONHandler(w, nil))
+	return slog.New(slog.NewJSONHandler(w, opts))
 }

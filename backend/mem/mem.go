@@ -1,0 +1,345 @@
+// Package mem is a complete backend.Store in memory, for tests: conditional, paged, with limits as small as a test wants
+// them and with faults on demand. It keeps nothing and no program serves it. The tests of transfer, vfs, cache and the
+// server use it as the store that they can see into.
+package mem
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"sluice/backend"
+)
+
+// Config says how the store behaves. The zero value is a store without faults.
+//
+// The operations that the hooks hear of are stat, list (one call per page, the key being the prefix), open, put, newupload,
+// writepart, copypart, commit, abort, copy (the key being the destination) and delete. Hooks run without any lock held, so
+// they may block or use the store, and several may run at once.
+type Config struct {
+	Caps *backend.Caps // nil: DefaultCaps
+	Page int           // entries of one page of a listing; 0: 1000
+
+	// Fault runs before an operation, which fails with its error and without effect.
+	Fault func(op, key string) error
+	// Lost runs after an operation that succeeded. Its error is what the caller gets instead of the answer, although the
+	// operation took effect. An object that open found is closed again.
+	Lost func(op, key string) error
+	// Delay is how long an operation waits before it begins, or until its context ends.
+	Delay func(op, key string) time.Duration
+	// Cut lets the body of an object break with err after n bytes of what was asked for. A nil err lets it be.
+	Cut func(key string) (n int64, err error)
+}
+
+// DefaultCaps are those of a Store whose Config names none: no smallest part, every operation, 10,000 parts.
+func DefaultCaps() backend.Caps {
+	return backend.Caps{
+		Name: "mem", MaxKey: 1024, MaxObject: 1 << 40, MaxPut: 1 << 30,
+		MinPart: 1, MaxPart: 1 << 30, MaxParts: 10000, PartConcurrency: 8,
+		CopyPart: true, MaxCopyPart: 1 << 30, MaxCopy: 1 << 30, Conditional: true, ListMetadata: true,
+	}
+}
+
+// Store is a bucket in memory. It implements backend.Store.
+type Store struct {
+	cfg  Config
+	caps backend.Caps
+
+	mu      sync.Mutex
+	objects map[string]object
+	keys    []string // of objects, sorted
+	uploads map[*upload]bool
+	counts  map[string]int
+	version int64
+}
+
+// object is one version; nothing in it changes once it is in the map.
+type object struct {
+	backend.Object
+	data []byte
+}
+
+// New returns an empty store.
+func New(cfg Config) *Store {
+	s := &Store{cfg: cfg, caps: DefaultCaps(), objects: map[string]object{}, uploads: map[*upload]bool{}, counts: map[string]int{}}
+	if cfg.Caps != nil {
+		s.caps = *cfg.Caps
+	}
+	if s.cfg.Page <= 0 {
+		s.cfg.Page = 1000
+	}
+	return s
+}
+
+// Count tells how often an operation was called, those that failed by Fault included.
+func (s *Store) Count(op string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[op]
+}
+
+// Uploads returns the keys of the uploads that were neither committed nor aborted, sorted.
+func (s *Store) Uploads() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []string
+	for u := range s.uploads {
+		keys = append(keys, u.key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Keys returns the keys of all objects, sorted. No hook hears of it.
+func (s *Store) Keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.keys)
+}
+
+// Caps implements backend.Store.
+func (s *Store) Caps() backend.Caps { return s.caps }
+
+// begin counts an operation, waits for Delay and asks Fault.
+func (s *Store) begin(ctx context.Context, op, key string) error {
+	s.mu.Lock()
+	s.counts[op]++
+	s.mu.Unlock()
+	if s.cfg.Delay != nil {
+		if d := s.cfg.Delay(op, key); d > 0 {
+			t := time.NewTimer(d)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s %q: %w", op, key, err)
+	}
+	if s.cfg.Fault != nil {
+		if err := s.cfg.Fault(op, key); err != nil {
+			return fmt.Errorf("%s %q: %w", op, key, err)
+		}
+	}
+	return nil
+}
+
+// end asks Lost.
+func (s *Store) end(op, key string) error {
+	if s.cfg.Lost != nil {
+		if err := s.cfg.Lost(op, key); err != nil {
+			return fmt.Errorf("%s %q: %w", op, key, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) check(op string, keys ...string) error {
+	for _, key := range keys {
+		if err := backend.CheckKey(key, s.caps.MaxKey); err != nil {
+			return fmt.Errorf("%s %q: %w", op, key, err)
+		}
+	}
+	return nil
+}
+
+// get returns the object at key if it is the version etag, where one is given.
+func (s *Store) get(op, key, etag string) (object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o, ok := s.objects[key]
+	switch {
+	case !ok:
+		return object{}, fmt.Errorf("%s %q: %w", op, key, backend.ErrNotExist)
+	case etag != "" && o.ETag != etag:
+		return object{}, fmt.Errorf("%s %q: %w", op, key, backend.ErrChanged)
+	}
+	return o, nil
+}
+
+// put makes data, which becomes the store's own, the object at key. after runs with the lock held if the condition holds.
+func (s *Store) put(op, key string, data []byte, a backend.Attributes, c backend.Condition, after func()) (backend.Object, error) {
+	if int64(len(data)) > s.caps.MaxObject {
+		return backend.Object{}, fmt.Errorf("%s %q: %w", op, key, backend.ErrTooLarge)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.objects[key]
+	if s.caps.Conditional && (c.Absent && ok || c.ETag != "" && old.ETag != c.ETag) {
+		return backend.Object{}, fmt.Errorf("%s %q: %w", op, key, backend.ErrChanged)
+	}
+	s.version++
+	if a.ContentType == "" {
+		a.ContentType = "application/octet-stream"
+	}
+	o := object{data: data, Object: backend.Object{
+		Key: key, Size: int64(len(data)), Updated: time.Now().UTC(), ModTime: a.ModTime, ETag: strconv.FormatInt(s.version, 10),
+		ContentType: a.ContentType, StorageClass: a.StorageClass, Metadata: maps.Clone(a.Metadata),
+	}}
+	s.objects[key] = o
+	if !ok {
+		i, _ := slices.BinarySearch(s.keys, key)
+		s.keys = slices.Insert(s.keys, i, key)
+	}
+	if after != nil {
+		after()
+	}
+	return o.Object, nil
+}
+
+// Stat implements backend.Store.
+func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
+	const op = "stat"
+	if err := s.check(op, key); err != nil {
+		return backend.Object{}, err
+	}
+	if err := s.begin(ctx, op, key); err != nil {
+		return backend.Object{}, err
+	}
+	o, err := s.get(op, key, "")
+	if err == nil {
+		err = s.end(op, key)
+	}
+	if err != nil {
+		return backend.Object{}, err
+	}
+	return o.Object, nil
+}
+
+// Open implements backend.Store.
+func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
+	const op = "open"
+	if err := s.check(op, key); err != nil {
+		return nil, backend.Object{}, err
+	}
+	if err := s.begin(ctx, op, key); err != nil {
+		return nil, backend.Object{}, err
+	}
+	o, err := s.get(op, key, opts.ETag)
+	if err == nil && (opts.Offset < 0 || opts.Offset > o.Size) {
+		err = fmt.Errorf("%s %q at %d of %d: %w", op, key, opts.Offset, o.Size, backend.ErrRange)
+	}
+	if err == nil {
+		err = s.end(op, key)
+	}
+	if err != nil {
+		return nil, backend.Object{}, err
+	}
+	data := o.data[opts.Offset:]
+	if opts.Length > 0 && opts.Length < int64(len(data)) {
+		data = data[:opts.Length]
+	}
+	b := &body{ctx: ctx, end: io.EOF}
+	if s.cfg.Cut != nil {
+		if n, err := s.cfg.Cut(key); err != nil {
+			data = data[:min(n, int64(len(data)))]
+			b.end = fmt.Errorf("read %q: %w", key, err)
+		}
+	}
+	b.r.Reset(data)
+	return b, o.Object, nil
+}
+
+// body reads an object; end is what comes after its last byte.
+type body struct {
+	ctx context.Context
+	r   bytes.Reader
+	end error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := b.r.Read(p)
+	if err == io.EOF {
+		err = b.end
+	}
+	return n, err
+}
+
+func (b *body) Close() error { return nil }
+
+// Put implements backend.Store.
+func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	const op = "put"
+	if err := s.check(op, key); err != nil {
+		return backend.Object{}, err
+	}
+	if int64(len(p)) > s.caps.MaxPut {
+		return backend.Object{}, fmt.Errorf("%s %q: %w", op, key, backend.ErrTooLarge)
+	}
+	if err := s.begin(ctx, op, key); err != nil {
+		return backend.Object{}, err
+	}
+	o, err := s.put(op, key, bytes.Clone(p), opts.Attributes, opts.If, nil)
+	if err == nil {
+		err = s.end(op, key)
+	}
+	if err != nil {
+		return backend.Object{}, err
+	}
+	return o, nil
+}
+
+// Copy implements backend.Store.
+func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
+	const op = "copy"
+	if err := s.check(op, dst, src); err != nil {
+		return backend.Object{}, err
+	}
+	if err := s.begin(ctx, op, dst); err != nil {
+		return backend.Object{}, err
+	}
+	from, err := s.get(op, src, opts.SrcETag)
+	if err != nil {
+		return backend.Object{}, err
+	}
+	if from.Size > s.caps.MaxCopy {
+		return backend.Object{}, fmt.Errorf("%s %q: %w", op, src, backend.ErrTooLarge)
+	}
+	a := backend.Attributes{ContentType: from.ContentType, StorageClass: from.StorageClass, ModTime: from.ModTime, Metadata: from.Metadata}
+	if opts.Replace != nil {
+		a = *opts.Replace
+	}
+	o, err := s.put(op, dst, from.data, a, opts.If, nil)
+	if err == nil {
+		err = s.end(op, dst)
+	}
+	if err != nil {
+		return backend.Object{}, err
+	}
+	return o, nil
+}
+
+// Delete implements backend.Store.
+func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
+	const op = "delete"
+	if err := s.check(op, key); err != nil {
+		return err
+	}
+	if err := s.begin(ctx, op, key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	o, ok := s.objects[key]
+	if s.caps.Conditional && opts.ETag != "" && o.ETag != opts.ETag {
+		s.mu.Unlock()
+		return fmt.Errorf("%s %q: %w", op, key, backend.ErrChanged)
+	}
+	if ok {
+		delete(s.objects, key)
+		i, _ := slices.BinarySearch(s.keys, key)
+		s.keys = slices.Delete(s.keys, i, i+1)
+	}
+	s.mu.Unlock()
+	return s.end(op, key)
+}

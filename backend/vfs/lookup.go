@@ -1,0 +1,211 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sluice/backend"
+)
+
+// Stat implements FS. A user who may not list can ask about fixed directories and what that user uploaded through this
+// Tree of late. It costs two requests at once, and a third where neither finds anything.
+func (t *Tree) Stat(ctx context.Context, name string) (Info, error) {
+	info, err := t.stat(ctx, name)
+	if err != nil {
+		return Info{}, fmt.Errorf("stat %s: %w", name, err)
+	}
+	return info, nil
+}
+
+func (t *Tree) stat(ctx context.Context, name string) (Info, error) {
+	n, err := t.resolve(name)
+	switch {
+	case err != nil:
+		return Info{}, err
+	case n.fixed:
+		return dirInfo(n.base(), n.rights(), time.Time{}), nil
+	case n.allow(List) != nil:
+		if info, ok := t.own.Get(name); ok {
+			return info, nil
+		}
+		return Info{}, ErrPermission
+	}
+	e, err := t.lookup(ctx, n)
+	switch {
+	case err != nil:
+		return Info{}, err
+	case e.dir:
+		return dirInfo(n.base(), n.rights(), e.made), nil
+	case e.file != nil:
+		return fileInfo(n.base(), n.rights(), *e.file), nil
+	}
+	return Info{}, ErrNotExist
+}
+
+func dirInfo(name string, rights Rights, made time.Time) Info {
+	return Info{Name: name, Dir: true, Rights: rights, ModTime: made}
+}
+
+func fileInfo(name string, rights Rights, obj backend.Object) Info {
+	return Info{Name: name, Size: obj.Size, ModTime: obj.Time().UTC(), ETag: obj.ETag, Rights: rights, Object: obj}
+}
+
+// entry is what a name stands for: a directory, a file, or nothing.
+type entry struct {
+	dir  bool
+	made time.Time // of the directory's marker, if one was seen
+	file *backend.Object
+}
+
+// lookup asks the store what is at n.
+func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
+	if n.fixed || n.mount == nil {
+		return entry{dir: n.fixed}, nil
+	}
+	var e, marked entry
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		rows, err := rows(gctx, n.store(), n.dir(), true, 1)
+		if len(rows) > 0 {
+			e.dir = true
+			if rows[0].Key == n.dir() {
+				e.made = rows[0].Time().UTC()
+			}
+		}
+		return err
+	})
+	g.Go(func() (err error) {
+		marked, err = statFile(gctx, n)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return entry{}, err
+	}
+	if e.dir {
+		return e, nil
+	}
+	if marked.dir || marked.file != nil {
+		return marked, nil
+	}
+	return statFolder(ctx, n)
+}
+
+// statFile looks at the object at the key of n: a file, or somebody's marker of a directory.
+func statFile(ctx context.Context, n node) (entry, error) {
+	obj, err := n.store().Stat(ctx, n.key())
+	switch {
+	case errors.Is(err, backend.ErrNotExist):
+		return entry{}, nil
+	case err != nil:
+		return entry{}, err
+	case isFolder(obj):
+		return entry{dir: true, made: obj.Time().UTC()}, nil
+	}
+	return entry{file: &obj}, nil
+}
+
+// statFolder looks for the marker "dir_$folder$".
+func statFolder(ctx context.Context, n node) (entry, error) {
+	key := n.key() + folderSuffix
+	if len(key) > n.store().Caps().MaxKey {
+		return entry{}, nil
+	}
+	obj, err := n.store().Stat(ctx, key)
+	switch {
+	case errors.Is(err, backend.ErrNotExist):
+		return entry{}, nil
+	case err != nil:
+		return entry{}, err
+	}
+	return entry{dir: true, made: obj.Time().UTC()}, nil
+}
+
+// isFolder reports whether an object marks a directory of its own name, as Azure tools and rclone write it.
+func isFolder(obj backend.Object) bool { return obj.Metadata["hdi_isfolder"] == "true" }
+
+// enter returns nil if n is a directory, else ErrNotDir or ErrNotExist. That is one request if anything lies in n.
+func (t *Tree) enter(ctx context.Context, n node) error {
+	if n.fixed {
+		return nil
+	}
+	if n.mount == nil {
+		return ErrNotExist
+	}
+	found, err := rows(ctx, n.store(), n.dir(), true, 1)
+	if err != nil || len(found) > 0 {
+		return err
+	}
+	return t.enterMarked(ctx, n)
+}
+
+// enterMarked is enter for what has no key below it.
+func (t *Tree) enterMarked(ctx context.Context, n node) error {
+	e, err := statFile(ctx, n)
+	if err == nil && !e.dir && e.file == nil {
+		e, err = statFolder(ctx, n)
+	}
+	switch {
+	case err != nil:
+		return err
+	case e.dir:
+		return nil
+	case e.file != nil:
+		return ErrNotDir
+	}
+	return ErrNotExist
+}
+
+// rows returns the first rows of a listing, at most limit.
+func rows(ctx context.Context, store backend.Store, prefix string, recursive bool, limit int) ([]backend.Entry, error) {
+	var found []backend.Entry
+	for row, err := range store.List(ctx, prefix, backend.ListOptions{Recursive: recursive, Limit: limit}) {
+		if err != nil {
+			return nil, err
+		}
+		if found = append(found, row); len(found) == limit {
+			break
+		}
+	}
+	return found, nil
+}
+
+// mark writes the marker of a directory. One that exists is left alone: ErrChanged.
+func mark(ctx context.Context, store backend.Store, dir string) error {
+	_, err := store.Put(ctx, dir, nil, backend.PutOptions{
+		Attributes: backend.Attributes{ContentType: "application/x-directory"},
+		If:         backend.Condition{Absent: true},
+	})
+	return err
+}
+
+// keep makes sure that the directory dir, a key prefix, outlives the removal of the keys and prefixes gone from it: if nothing
+// else is in it, it gets a marker. It is called before they go, so that a crash between leaves a directory too many, not
+// one too few.
+func keep(ctx context.Context, store backend.Store, dir string, gone ...string) error {
+	left, err := rows(ctx, store, dir, false, len(gone)+1)
+	if err != nil {
+		return err
+	}
+	for _, row := range left {
+		if !slices.Contains(gone, row.Key) {
+			return nil
+		}
+	}
+	if err := mark(ctx, store, dir); err != nil && !errors.Is(err, backend.ErrChanged) {
+		return err
+	}
+	return nil
+}
+
+// keepParent is keep for the directory that n is in.
+func (t *Tree) keepParent(ctx context.Context, n node, gone ...string) error {
+	if p := t.parent(n); !p.fixed {
+		return keep(ctx, n.store(), p.dir(), gone...)
+	}
+	return nil
+}

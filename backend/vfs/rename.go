@@ -1,0 +1,176 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sluice/backend"
+)
+
+// finishTimeout bounds what is done after the point of no return of a rename, which the end of the caller's context does not stop.
+const finishTimeout = 10 * time.Minute
+
+// Rename implements FS. A file is copied inside its store, or through this process into another store, and then deleted;
+// if it was changed meanwhile, the copy goes instead, and ErrChanged is the answer. Whatever fails, the content stays under at least
+// one of the names.
+//
+// A directory is copied completely before anything of it is deleted. It must stay in its store and hold no more than
+// Config.RenameLimit objects: ErrUnsupported otherwise. See Recover for what a crash leaves.
+//
+// It takes the right to rename, to overwrite where to exists, and to create where to lies in another mount.
+func (t *Tree) Rename(ctx context.Context, from, to string) error {
+	if err := t.rename(ctx, from, to); err != nil {
+		return fmt.Errorf("rename %s to %s: %w", from, to, err)
+	}
+	return nil
+}
+
+func (t *Tree) rename(ctx context.Context, from, to string) error {
+	src, err := t.resolve(from)
+	if err != nil {
+		return err
+	}
+	dst, err := t.resolve(to)
+	if err != nil {
+		return err
+	}
+	if src.change() != nil || dst.change() != nil || src.allow(Rename) != nil {
+		return ErrPermission
+	}
+	if src.mount != dst.mount && dst.allow(Create) != nil {
+		return ErrPermission
+	}
+	e, err := t.lookup(ctx, src)
+	if err != nil {
+		return err
+	}
+	if !e.dir && e.file == nil {
+		return ErrNotExist
+	}
+	one := src.mount.id == dst.mount.id // store
+	if one && src.key() == dst.key() {
+		return nil
+	}
+	if e.dir && one && strings.HasPrefix(dst.dir(), src.dir()) {
+		return fmt.Errorf("into itself: %w", ErrName)
+	}
+	old, err := t.lookup(ctx, dst)
+	switch {
+	case err != nil:
+		return err
+	case old.dir || e.dir && old.file != nil:
+		return ErrExist
+	case old.file == nil:
+		if err := t.enter(ctx, t.parent(dst)); err != nil {
+			return err
+		}
+	case dst.allow(Overwrite) != nil:
+		return ErrPermission
+	}
+	if e.dir {
+		if !one {
+			return fmt.Errorf("a directory cannot move to another store: %w", backend.ErrUnsupported)
+		}
+		return t.renameDir(ctx, src, dst)
+	}
+	if err := t.renameFile(ctx, src, dst, *e.file, old.file); err != nil {
+		return err
+	}
+	if info, ok := t.own.Peek(from); ok {
+		t.own.Remove(from)
+		info.Name = dst.base()
+		t.own.Add(to, info)
+	}
+	return nil
+}
+
+// renameFile moves file from src to dst, where old is or nothing.
+func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Object, old *backend.Object) error {
+	cond := backend.Condition{Absent: true}
+	if old != nil {
+		cond = backend.Condition{ETag: old.ETag}
+	}
+	var made backend.Object
+	var err error
+	if src.mount.id == dst.mount.id {
+		made, err = t.engine.Copy(ctx, src.store(), dst.key(), file, backend.CopyOptions{If: cond})
+	} else {
+		made, err = t.engine.Relay(ctx, dst.store(), dst.key(), src.store(), file, cond)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	if err = t.keepParent(ctx, src, src.key()); err == nil {
+		err = deleteVersion(ctx, src.store(), file)
+		if err != nil && !errors.Is(err, backend.ErrChanged) {
+			return err // nobody knows whether the source is gone: the copy stays
+		}
+	}
+	if err != nil && old == nil {
+		if undo := deleteVersion(ctx, dst.store(), made); undo != nil {
+			return fmt.Errorf("%w (and the copy stays: %v)", err, undo)
+		}
+	}
+	return err
+}
+
+// deleteVersion deletes an object if it is still the version obj. ErrChanged means that there is another one; that it is
+// gone already is no error.
+func deleteVersion(ctx context.Context, store backend.Store, obj backend.Object) error {
+	opts := backend.DeleteOptions{ETag: obj.ETag}
+	if !store.Caps().Conditional {
+		opts.ETag = ""
+		if now, err := store.Stat(ctx, obj.Key); errors.Is(err, backend.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		} else if now.ETag != obj.ETag {
+			return fmt.Errorf("%s: %w", obj.Key, backend.ErrChanged)
+		}
+	}
+	err := store.Delete(ctx, obj.Key, opts)
+	if !errors.Is(err, backend.ErrChanged) {
+		return err
+	}
+	// A retry inside the driver may have met the success of its first attempt.
+	if _, gone := store.Stat(ctx, obj.Key); errors.Is(gone, backend.ErrNotExist) {
+		return nil
+	} else if gone != nil {
+		return gone
+	}
+	return err
+}
+
+// renameDir moves the directory src to dst, where nothing is.
+func (t *Tree) renameDir(ctx context.Context, src, dst node) error {
+	m := &move{store: src.store(), engine: t.engine, journal: journal{From: src.dir(), To: dst.dir()}}
+	if p := t.parent(src); !p.fixed {
+		m.Parent = p.dir()
+	}
+	var err error
+	if m.Marks, err = t.marks(ctx, src); err != nil {
+		return err
+	}
+	if err := m.collect(ctx, t.renameLimit); err != nil {
+		return err
+	}
+	return m.run(ctx)
+}
+
+// Recover finishes the renames of directories that dead processes left unfinished in the stores of the tree. See the function Recover.
+func (t *Tree) Recover(ctx context.Context) error {
+	var errs []error
+	seen := map[int]bool{}
+	for _, m := range t.mounts {
+		if !seen[m.id] {
+			seen[m.id] = true
+			errs = append(errs, Recover(ctx, m.Store, t.engine))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,351 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/backend"
+	"sluice/backend/mem"
+	"sluice/backend/transfer"
+)
+
+func TestRenameFile(t *testing.T) {
+	s, tree := rooted(t, "a", "b", "d/x", "e/")
+	ctx := t.Context()
+	for _, c := range []struct {
+		from, to string
+		want     error
+	}{
+		{"/none", "/c", ErrNotExist}, {"/a", "/none/a", ErrNotExist}, {"/a", "/b/a", ErrNotDir}, {"/a", "/d", ErrExist}, {"/a", "/e", ErrExist},
+		{"/d", "/a", ErrExist}, {"/d", "/e", ErrExist}, {"/d", "/d/sub", ErrName}, {"/d", "/d/sub/sub", ErrName}, {"/a", "/a", nil}, {"/d", "/d", nil},
+	} {
+		wantErr(t, c.from+" to "+c.to, tree.Rename(ctx, c.from, c.to), c.want)
+		wantKeys(t, s, "a", "b", "d/x", "e/")
+	}
+	wantErr(t, "move", tree.Rename(ctx, "/a", "/e/a"), nil)
+	wantErr(t, "replace", tree.Rename(ctx, "/e/a", "/b"), nil)
+	if wantKeys(t, s, "b", "d/x", "e/"); read(t, tree, "/b") != "a" {
+		t.Errorf("content %q", read(t, tree, "/b"))
+	}
+}
+
+func TestRenameAcrossStores(t *testing.T) {
+	a, b := mem.New(mem.Config{}), mem.New(mem.Config{})
+	put(t, a, "f", []byte("content"), map[string]string{"k": "v"})
+	fill(t, a, "d/x")
+	tree := newTree(t, Mount{Path: "/", Store: a, Rights: Full}, Mount{Path: "/b", Store: b, Prefix: "p/", Rights: Full})
+	ctx := t.Context()
+	wantErr(t, "file", tree.Rename(ctx, "/f", "/b/g"), nil)
+	wantErr(t, "directory", tree.Rename(ctx, "/d", "/b/d"), backend.ErrUnsupported)
+	wantKeys(t, a, "d/x")
+	wantKeys(t, b, "p/g")
+	if obj, err := b.Stat(ctx, "p/g"); err != nil || obj.Metadata["k"] != "v" || read(t, tree, "/b/g") != "content" {
+		t.Errorf("%+v, %v", obj, err)
+	}
+}
+
+// The source changes while it is copied: the new version stays, and the copy does not.
+func TestRenameChanged(t *testing.T) {
+	for _, conditional := range []bool{true, false} {
+		for _, replace := range []bool{false, true} {
+			caps := mem.DefaultCaps()
+			caps.Conditional = conditional
+			var s *mem.Store
+			s = mem.New(mem.Config{Caps: &caps, Lost: func(op, _ string) error {
+				if op == "copy" {
+					put(t, s, "a", []byte("newer"), nil)
+				}
+				return nil
+			}})
+			fill(t, s, "a")
+			if replace {
+				fill(t, s, "b")
+			}
+			tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+			wantErr(t, "rename", tree.Rename(t.Context(), "/a", "/b"), backend.ErrChanged)
+			if read(t, tree, "/a") != "newer" || replace != slices.Contains(s.Keys(), "b") {
+				t.Errorf("%q, /a %q", s.Keys(), read(t, tree, "/a"))
+			}
+		}
+	}
+}
+
+// A delete that worked, though its answer was lost and a retry found nothing, is a success: the copy must not go.
+func TestRenameLostAnswer(t *testing.T) {
+	s := mem.New(mem.Config{Lost: func(op, key string) error {
+		if op == "delete" {
+			return backend.ErrChanged
+		}
+		return nil
+	}})
+	fill(t, s, "a")
+	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/a", "/b"), nil)
+	wantKeys(t, s, "b")
+}
+
+// Whatever operation fails, the content is under at least one name, and after a failure that is known, under the old one.
+func TestRenameFileFaults(t *testing.T) {
+	for step, hit := 1, true; hit; step++ {
+		c := &crash{from: step, to: step}
+		s := mem.New(mem.Config{Fault: c.fail})
+		fill(t, s, "d/a")
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+		c.arm(true)
+		err := tree.Rename(t.Context(), "/d/a", "/b")
+		c.arm(false)
+		if hit = c.hit; hit != (err != nil) {
+			t.Errorf("step %d: hit %v, %v", step, hit, err)
+		}
+		switch a, b := slices.Contains(s.Keys(), "d/a"), slices.Contains(s.Keys(), "b"); {
+		case err == nil && (a || !b), err != nil && !a:
+			t.Errorf("step %d: %v: %q", step, err, s.Keys())
+		}
+	}
+}
+
+var dirKeys = []string{"d/", "d/a", "d/b/c", "d/b/", "d//hidden", "d/e_$folder$", "d/.hidden", "d/z/é"}
+
+func TestRenameDir(t *testing.T) {
+	s, tree := rooted(t, append([]string{"da", "d-", "other"}, dirKeys...)...)
+	put(t, s, "d/meta", nil, map[string]string{"k": "v"})
+	wantErr(t, "rename", tree.Rename(t.Context(), "/d", "/new"), nil)
+	want := []string{"da", "d-", "other", "new/meta"}
+	for _, key := range dirKeys {
+		want = append(want, "new"+key[1:])
+	}
+	wantKeys(t, s, want...)
+	if obj, _ := s.Stat(t.Context(), "new/meta"); obj.Metadata["k"] != "v" {
+		t.Errorf("%+v", obj)
+	}
+	if got := read(t, tree, "/new/a"); got != "d/a" {
+		t.Error(got)
+	}
+}
+
+func TestRenameDirLimit(t *testing.T) {
+	s := mem.New(mem.Config{})
+	fill(t, s, "d/1", "d/2", "d/3")
+	for limit, want := range map[int]error{2: backend.ErrUnsupported, 3: nil} {
+		tree, err := New(Config{Mounts: []Mount{{Path: "/", Store: s, Rights: Full}}, Engine: transfer.New(transfer.Config{}), RenameLimit: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != nil {
+			wantErr(t, "above the limit", tree.Rename(t.Context(), "/d", "/e"), want)
+			wantKeys(t, s, "d/1", "d/2", "d/3")
+		}
+	}
+	tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+	wantErr(t, "names too long", tree.Rename(t.Context(), "/d", "/"+strings.Repeat("x", 1023)), ErrName)
+	wantKeys(t, s, "d/1", "d/2", "d/3")
+}
+
+// What is uploaded into the directory while it moves stays where it was put.
+func TestRenameDirRaces(t *testing.T) {
+	for _, c := range []struct {
+		name, op, key string
+		want          error
+		keys          []string
+	}{
+		{"new file in the source", "copy", "d/new", nil, []string{"e/a", "e/b", "d/new"}},
+		{"file at the destination", "copy", "e/new", nil, []string{"e/a", "e/b", "e/new"}},
+		{"changed before the copy", "journal 1", "d/b", backend.ErrChanged, []string{"d/a", "d/b"}},
+		{"changed after the copy", "journal 2", "d/b", backend.ErrChanged, []string{"e/a", "e/b", "d/b"}},
+		{"in the way", "journal 1", "e/b", backend.ErrChanged, []string{"d/a", "d/b", "e/b"}},
+	} {
+		var s *mem.Store
+		var mu sync.Mutex
+		done, journal := false, 0
+		s = mem.New(mem.Config{Fault: func(op, key string) error {
+			mu.Lock()
+			if op == "put" && strings.HasPrefix(key, journals) {
+				journal++
+				op = fmt.Sprint("journal ", journal)
+			}
+			now := op == c.op && !done
+			done = done || now
+			mu.Unlock()
+			if now {
+				put(t, s, c.key, []byte("theirs"), nil)
+			}
+			return nil
+		}})
+		fill(t, s, "d/a", "d/b")
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+		err := tree.Rename(t.Context(), "/d", "/e")
+		wantErr(t, c.name, err, c.want)
+		wantKeys(t, s, c.keys...)
+		if _, obj, err := s.Open(t.Context(), c.key, backend.OpenOptions{}); err != nil || obj.Size != 6 {
+			t.Errorf("%s: %s was lost: %v", c.name, c.key, err)
+		}
+	}
+}
+
+// crash makes every request from some number on fail, or that one alone.
+type crash struct {
+	from, to int // numbers of the requests that fail
+	mu       sync.Mutex
+	n        int
+	armed    bool
+	hit      bool
+}
+
+func (c *crash) arm(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.armed = on
+}
+
+func (c *crash) fail(string, string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.armed {
+		return nil
+	}
+	c.n++
+	if c.n >= c.from && c.n <= c.to {
+		c.hit = true
+		return fmt.Errorf("%w: %w", errBroken, backend.ErrUnavailable)
+	}
+	return nil
+}
+
+// The process dies at each of its requests in turn, before or after the request took effect. Recover then leaves the whole
+// directory under one of its names, and nothing else.
+func TestRenameDirCrash(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		forward, back := 0, 0
+		for step, hit := 1, true; hit; step++ {
+			synctest.Test(t, func(t *testing.T) {
+				c := &crash{from: step, to: 1 << 30}
+				cfg := mem.Config{Fault: c.fail}
+				if lost {
+					cfg = mem.Config{Lost: c.fail}
+				}
+				s := mem.New(cfg)
+				fill(t, s, "p/d/", "p/d/a", "p/d/b/c", "p/d//h", "q/")
+				tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+				c.arm(true)
+				err := tree.Rename(t.Context(), "/p/d", "/q/e")
+				hit = c.hit
+				c.arm(false)
+				if hit != (err != nil) {
+					t.Errorf("step %d: hit %v, %v", step, hit, err)
+				}
+				wantErr(t, "recover at once", tree.Recover(t.Context()), nil)
+				time.Sleep(lease)
+				wantErr(t, "recover", tree.Recover(t.Context()), nil)
+				old := []string{"p/d/", "p/d//h", "p/d/a", "p/d/b/c", "q/"}
+				moved := []string{"p/", "q/", "q/e/", "q/e//h", "q/e/a", "q/e/b/c"}
+				switch got := s.Keys(); {
+				case slices.Equal(got, moved):
+					forward++
+				case slices.Equal(got, old) && err != nil:
+					back++
+				default:
+					t.Errorf("step %d, lost %v: %v: %q", step, lost, err, got)
+				}
+			})
+		}
+		if forward < 5 || back < 5 {
+			t.Errorf("%d forward, %d back: not all phases were reached", forward, back)
+		}
+	}
+}
+
+// A single failure is healed at once: either the directory has moved, or it has not.
+func TestRenameDirFault(t *testing.T) {
+	for step, hit := 1, true; hit; step++ {
+		synctest.Test(t, func(t *testing.T) {
+			c := &crash{from: step, to: step}
+			s := mem.New(mem.Config{Fault: c.fail})
+			fill(t, s, "d/a", "d/b/c")
+			tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+			c.arm(true)
+			err := tree.Rename(t.Context(), "/d", "/e")
+			c.arm(false)
+			hit = c.hit
+			time.Sleep(lease)
+			wantErr(t, "recover", tree.Recover(t.Context()), nil)
+			got := s.Keys()
+			if moved := slices.Equal(got, []string{"e/a", "e/b/c"}); !moved && (err == nil || !slices.Equal(got, []string{"d/a", "d/b/c"})) {
+				t.Errorf("step %d: %v: %q", step, err, got)
+			}
+		})
+	}
+}
+
+// A rename that takes long keeps its journal young, and Recover leaves it alone.
+func TestRecoverLeavesLiving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{Delay: func(op, _ string) time.Duration {
+			if op == "copy" {
+				return 7 * time.Minute
+			}
+			return 0
+		}})
+		fill(t, s, "d/a", "d/b")
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full}, Mount{Path: "/again", Store: s, Prefix: "x/", Rights: Full})
+		done := make(chan error)
+		go func() { done <- tree.Rename(t.Context(), "/d", "/e") }()
+		for range 6 {
+			time.Sleep(time.Minute)
+			wantErr(t, "recover", tree.Recover(t.Context()), nil)
+		}
+		wantErr(t, "rename", <-done, nil)
+		wantKeys(t, s, "e/a", "e/b")
+	})
+}
+
+// After a crash people go on working: what they have put there since is theirs.
+func TestRecoverSparesOthers(t *testing.T) {
+	for _, deleting := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := mem.New(mem.Config{})
+			engine := transfer.New(transfer.Config{})
+			fill(t, s, "d/a", "d/b", "d/c", "d/f")
+			m := &move{store: s, engine: engine, journal: journal{From: "d/", To: "e/"}}
+			if err := errors.Join(m.collect(t.Context(), 10), m.create(t.Context()), m.copyAll(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if deleting {
+				wantErr(t, "save", m.save(t.Context(), true), nil)
+			}
+			time.Sleep(lease)
+			put(t, s, "d/a", []byte("NEW"), nil) // changed at the source
+			put(t, s, "e/b", []byte("new"), nil) // at the destination, with the same size
+			s.Delete(t.Context(), "e/c", backend.DeleteOptions{})
+			put(t, s, "e/d", []byte("new"), nil)
+			wantErr(t, "recover", Recover(t.Context(), s, engine), nil)
+			if deleting {
+				// the copy of b may have been confirmed, so its source goes; c has no copy any more, so it stays
+				wantKeys(t, s, "d/a", "d/c", "e/a", "e/b", "e/d", "e/f")
+			} else {
+				wantKeys(t, s, "d/a", "d/b", "d/c", "d/f", "e/a", "e/b", "e/d")
+			}
+		})
+	}
+}
+
+func TestRenameDirCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := mem.New(mem.Config{Fault: func(op, _ string) error {
+		if op == "copy" {
+			cancel()
+		}
+		return nil
+	}})
+	for i := range 100 {
+		fill(t, s, fmt.Sprintf("d/%02d", i))
+	}
+	before := s.Keys()
+	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(ctx, "/d", "/e"), context.Canceled)
+	wantKeys(t, s, before...)
+}
