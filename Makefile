@@ -1,0 +1,75 @@
+# Everything is reached from here; `make` alone lists the targets.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 30s
+IMAGE    ?= sluice:$(VERSION)
+BUILDER  ?= docker build
+
+# Programs that the end-to-end tests start. command:package for Debian, and Go programs pinned into .tools/bin.
+DEBIAN := gcc:gcc curl:curl lftp:lftp python3:python3 wget:wget buildah:buildah crun:crun systemd-analyze:systemd \
+	unshare:util-linux update-ca-certificates:ca-certificates
+GOTOOLS := \
+	github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
+	helm.sh/helm/v4/cmd/helm@v4.3.1
+LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+stamp = $(patsubst %,.tools/%,$(notdir $(1)))
+found = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' --exclude-dir='.?*' .)))
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## build the static program bin/sluice
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+
+test: vet unit e2e ## every test; installs what is missing (what continuous integration runs)
+
+vet:
+	go vet -tags e2e ./...
+
+unit: ## the tests that need nothing but Go
+	go test -race ./...
+
+e2e: tools ## the tests that start real servers and clients
+	go test -race -tags e2e -run '^TestE2E' -count=1 -timeout 30m $(call found,^//go:build .*e2e)
+
+lint: $(call stamp,$(LINTER)) ## golangci-lint with .golangci.yml
+	.tools/bin/golangci-lint run ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@set -e; for dir in $(call found,^func Fuzz); do \
+		for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir*_test.go); do \
+			echo "$$dir $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$dir; \
+		done; \
+	done
+
+bench: ## every benchmark
+	go test -run '^$$' -bench . -benchmem $(call found,^func Benchmark)
+
+rootfs: build
+	rm -rf dist/rootfs
+	mkdir -p dist/rootfs/usr/bin dist/rootfs/etc/sluice dist/rootfs/etc/ssl/certs dist/rootfs/var/lib/sluice
+	cp bin/sluice dist/rootfs/usr/bin/
+	cp /etc/ssl/certs/ca-certificates.crt dist/rootfs/etc/ssl/certs/
+	echo 'sluice:x:65532:65532::/var/lib/sluice:/sbin/nologin' >dist/rootfs/etc/passwd
+
+image: rootfs ## the container image; BUILDER='buildah bud' works too
+	$(BUILDER) -f deploy/Dockerfile --build-arg FILES=prebuilt -t $(IMAGE) .
+
+clean: ## remove what was built; the tools stay
+	rm -rf bin dist
+
+tools: debian $(call stamp,$(GOTOOLS)) ## install the programs that the tests start
+
+debian:
+	@missing=; for t in $(DEBIAN); do command -v $${t%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
+	[ -z "$$missing" ] && exit; \
+	[ $$(id -u) = 0 ] || { echo "missing programs; run: sudo apt-get install -y --no-install-recommends$$missing" >&2; exit 1; }; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing
+
+# .tools/NAME@VERSION stands for .tools/bin/NAME at that version.
+.tools/%:
+	GOBIN=$(CURDIR)/.tools/bin go install $(filter %/$*,$(GOTOOLS) $(LINTER))
+	@rm -f .tools/$(firstword $(subst @, ,$*))@* && touch $@
+
+.PHONY: help build test vet unit e2e lint fuzz bench image rootfs clean tools debian
