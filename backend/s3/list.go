@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"net/url"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -35,9 +34,6 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 				return
 			}
 			for _, e := range entries {
-				if e.Key <= opts.After && (opts.After != "" || e.Prefix) && !strings.HasPrefix(opts.After, e.Key) {
-					continue // a server that knows no StartAfter
-				}
 				if !yield(e, nil) {
 					return
 				}

@@ -1,0 +1,132 @@
+package s3
+
+import (
+	"crypto/md5" //nolint:gosec // what some S3-compatible servers ask for, against errors of transport
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/minio/crc64nvme"
+
+	"sluice/backend"
+)
+
+// checksum is the algorithm by which bodies are checked on their way. It is computed here, once, and sent as a header: what
+// the SDK would do by itself is another pass over the body, or a chunked encoding that many servers refuse.
+type checksum string
+
+// Algorithms of Config.Checksum.
+const (
+	crc64NVME checksum = "crc64nvme"
+	crc32C    checksum = "crc32c"
+	crc32IEEE checksum = "crc32"
+	md5Sum    checksum = "md5"
+	noSum     checksum = "none"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sums are the checksum headers of one body; at most one is set.
+type sums struct {
+	crc64nvme, crc32c, crc32, md5 *string
+	crc64                         uint64 // the value of crc64nvme
+}
+
+func (c checksum) of(p []byte) sums {
+	switch c {
+	case crc64NVME:
+		v := crc64nvme.Checksum(p)
+		return sums{crc64nvme: encode64(v), crc64: v}
+	case crc32C:
+		return sums{crc32c: encode32(crc32.Checksum(p, castagnoli))}
+	case crc32IEEE:
+		return sums{crc32: encode32(crc32.ChecksumIEEE(p))}
+	case md5Sum:
+		v := md5.Sum(p) //nolint:gosec // see the import
+		s := base64.StdEncoding.EncodeToString(v[:])
+		return sums{md5: &s}
+	}
+	return sums{}
+}
+
+// algorithm is what CreateMultipartUpload has to be told.
+func (c checksum) algorithm() (types.ChecksumAlgorithm, types.ChecksumType) {
+	switch c {
+	case crc64NVME:
+		return types.ChecksumAlgorithmCrc64nvme, types.ChecksumTypeFullObject
+	case crc32C:
+		return types.ChecksumAlgorithmCrc32c, types.ChecksumTypeComposite
+	case crc32IEEE:
+		return types.ChecksumAlgorithmCrc32, types.ChecksumTypeComposite
+	}
+	return "", ""
+}
+
+func encode64(v uint64) *string {
+	s := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, v))
+	return &s
+}
+
+func encode32(v uint32) *string {
+	s := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, v))
+	return &s
+}
+
+// compare holds what the store says that it has got against what was sent. A store that says nothing is believed.
+func (s sums) compare(crc64nvme, crc32c, crc32 *string) error {
+	for _, pair := range [][2]*string{{s.crc64nvme, crc64nvme}, {s.crc32c, crc32c}, {s.crc32, crc32}} {
+		if pair[0] != nil && pair[1] != nil && *pair[0] != *pair[1] {
+			return fmt.Errorf("the store has checksum %s, sent was %s: %w", *pair[1], *pair[0], backend.ErrUnavailable)
+		}
+	}
+	return nil
+}
+
+// polynomial is CRC-64/NVME, reflected (NVM Express NVM Command Set 5.2.1.3.4).
+const polynomial = 0x9a6c9329ac4bc9b5
+
+// combine is the CRC-64/NVME of two byte strings joined, of which the second has n bytes: the first sum is moved on by n
+// zero bytes, as powers of the matrix that moves it on by one bit.
+func combine(a, b uint64, n int64) uint64 {
+	var m [64]uint64 // column i is where bit i goes
+	m[0] = polynomial
+	for i := 1; i < 64; i++ {
+		m[i] = 1 << (i - 1)
+	}
+	for range 3 { // one bit, two, four, eight: a byte
+		m = square(m)
+	}
+	for ; n > 0; n >>= 1 {
+		if n&1 != 0 {
+			a = times(&m, a)
+		}
+		m = square(m)
+	}
+	return a ^ b
+}
+
+func square(m [64]uint64) (sq [64]uint64) {
+	for i := range m {
+		sq[i] = times(&m, m[i])
+	}
+	return sq
+}
+
+func times(m *[64]uint64, v uint64) (sum uint64) {
+	for i := 0; v != 0; i, v = i+1, v>>1 {
+		if v&1 != 0 {
+			sum ^= m[i]
+		}
+	}
+	return sum
+}
+
+func decode64(s string) (uint64, bool) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(b) != 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b), true
+}

@@ -1,0 +1,119 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"sluice/backend"
+)
+
+// Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
+type Config struct {
+	Bucket    string
+	Region    string // default: the SDK's sources, else us-east-1
+	Endpoint  string // URL of an S3-compatible server; empty: Amazon S3
+	PathStyle bool   // the bucket stands in the path, not in the host name
+	AccessKey string // with SecretKey: static keys; empty: the SDK's sources
+	SecretKey string
+	Checksum  string // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
+	PageSize  int    // entries a page of a listing; default and most 1000
+}
+
+// Open returns the store. It does no I/O beyond reading the SDK's local configuration; see Check.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Checksum == "" {
+		cfg.Checksum = string(crc64NVME)
+	}
+	switch checksum(cfg.Checksum) {
+	case crc64NVME, crc32C, crc32IEEE, md5Sum, noSum:
+	default:
+		return nil, fmt.Errorf("checksum %q: use crc64nvme, crc32c, crc32, md5 or none", cfg.Checksum)
+	}
+	switch {
+	case cfg.Bucket == "" || strings.ContainsAny(cfg.Bucket, "/?#"):
+		return nil, fmt.Errorf("bucket %q: give the name of a bucket", cfg.Bucket)
+	case (cfg.AccessKey == "") != (cfg.SecretKey == ""):
+		return nil, errors.New("access key and secret key go together: give both or neither")
+	}
+	clear := false
+	if cfg.Endpoint != "" {
+		u, err := url.Parse(cfg.Endpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, fmt.Errorf("endpoint %q: give a URL such as https://s3.example.org", cfg.Endpoint)
+		}
+		clear = u.Scheme == "http"
+	}
+	client := awshttp.NewBuildableClient().WithReadTimeout(time.Minute).WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024 // a part must not pay for a new connection
+	})
+	load := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(client),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				// One quota for the whole client would make a burst of 503 fail transfers that could have waited.
+				o.RateLimiter, o.MaxAttempts, o.MaxBackoff = ratelimit.None, 8, 20*time.Second
+			})
+		}),
+		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
+		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
+	}
+	if cfg.Region != "" {
+		load = append(load, config.WithRegion(cfg.Region))
+	}
+	if cfg.AccessKey != "" {
+		load = append(load, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")))
+	}
+	sdk, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, fmt.Errorf("s3 configuration: %w", err)
+	}
+	if sdk.Region == "" {
+		sdk.Region = "us-east-1"
+	}
+	return &Store{cfg: cfg, sum: checksum(cfg.Checksum), client: s3.NewFromConfig(sdk, func(o *s3.Options) {
+		o.UsePathStyle = cfg.PathStyle
+		o.BaseEndpoint = optional(cfg.Endpoint)
+		if clear {
+			// Over TLS the SDK leaves the SHA-256 of bodies out by itself; in clear it would read each body twice.
+			o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
+		}
+	})}, nil
+}
+
+// Check asks whether the bucket can be reached and read. Its error is one sentence that says what to mend.
+func (s *Store) Check(ctx context.Context) error {
+	where := s.cfg.Endpoint
+	if where == "" {
+		where = "Amazon S3"
+	}
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)}, func(o *s3.Options) { o.RetryMaxAttempts = 2 })
+	if err == nil {
+		return nil
+	}
+	code := apiCode(err)
+	switch class := classify(err); {
+	case code == "NoSuchBucket" || class == backend.ErrNotExist:
+		return fmt.Errorf("bucket %s does not exist at %s: create it or correct the name", s.cfg.Bucket, where)
+	case code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch":
+		return fmt.Errorf("%s refuses the keys for bucket %s (%s): correct accessKey and secretKey", where, s.cfg.Bucket, code)
+	case class == backend.ErrPermission:
+		return fmt.Errorf("%s denies access to bucket %s: let these keys list, read and write it", where, s.cfg.Bucket)
+	case class == backend.ErrUnavailable:
+		return fmt.Errorf("%s cannot be reached: check the endpoint and that it is running: %w", where, cause(err))
+	}
+	return fmt.Errorf("bucket %s at %s: %w", s.cfg.Bucket, where, err)
+}

@@ -1,0 +1,230 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"sluice/backend"
+)
+
+// maxAborts is how often an upload is aborted: a part on its way at the first time may arrive behind it.
+const maxAborts = 5
+
+// upload is a multipart upload.
+type upload struct {
+	store *Store
+	key   string
+	id    *string
+	opts  backend.PutOptions
+
+	mu    sync.Mutex
+	parts map[int]part
+	done  bool
+}
+
+type part struct {
+	size    int64
+	crc64   uint64
+	checked bool // crc64 is known
+	types.CompletedPart
+}
+
+// NewUpload implements backend.Store with CreateMultipartUpload.
+func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptions) (backend.Upload, error) {
+	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
+		return nil, err
+	}
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: &s.cfg.Bucket, Key: &key, ContentType: optional(opts.ContentType), StorageClass: types.StorageClass(opts.StorageClass),
+		Metadata: writeMetadata(opts.Attributes),
+	}
+	in.ChecksumAlgorithm, in.ChecksumType = s.sum.algorithm()
+	out, err := s.client.CreateMultipartUpload(ctx, in)
+	if err != nil {
+		return nil, wrap("new upload", key, err)
+	}
+	return &upload{store: s, key: key, id: out.UploadId, opts: opts, parts: map[int]part{}}, nil
+}
+
+func (u *upload) check(n int) error {
+	if n < 1 || n > caps.MaxParts {
+		return fmt.Errorf("s3 part %d of %s: parts are 1 to %d: %w", n, u.key, caps.MaxParts, backend.ErrTooLarge)
+	}
+	return nil
+}
+
+// WritePart implements backend.Upload with UploadPart.
+func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
+	if err := u.check(n); err != nil {
+		return err
+	}
+	sum := u.store.sum.of(p)
+	out, err := u.store.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, PartNumber: aws.Int32(int32(n)), Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
+		ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32, ContentMD5: sum.md5,
+	})
+	if err != nil {
+		return wrap(fmt.Sprintf("part %d of", n), u.key, err)
+	}
+	if err := sum.compare(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32); err != nil {
+		return fmt.Errorf("s3 part %d of %s: %w", n, u.key, err)
+	}
+	u.keep(n, part{size: int64(len(p)), crc64: sum.crc64, checked: sum.crc64nvme != nil, CompletedPart: types.CompletedPart{
+		ETag: out.ETag, ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32,
+	}})
+	return nil
+}
+
+// CopyPart implements backend.Upload with UploadPartCopy.
+func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length int64, opts backend.CopyPartOptions) error {
+	if err := errors.Join(u.check(n), backend.CheckKey(src, caps.MaxKey)); err != nil {
+		return err
+	}
+	out, err := u.store.client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
+		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, PartNumber: aws.Int32(int32(n)), CopySource: u.store.source(src),
+		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+length-1)), CopySourceIfMatch: optional(opts.SrcETag),
+	})
+	if err != nil {
+		return wrap(fmt.Sprintf("copy part %d of", n), u.key, err)
+	}
+	r := out.CopyPartResult
+	p := part{size: length, CompletedPart: types.CompletedPart{
+		ETag: r.ETag, ChecksumCRC64NVME: r.ChecksumCRC64NVME, ChecksumCRC32C: r.ChecksumCRC32C, ChecksumCRC32: r.ChecksumCRC32,
+	}}
+	if r.ChecksumCRC64NVME != nil {
+		p.crc64, p.checked = decode64(*r.ChecksumCRC64NVME)
+	}
+	u.keep(n, p)
+	return nil
+}
+
+func (u *upload) keep(n int, p part) {
+	p.PartNumber = aws.Int32(int32(n))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts[n] = p
+}
+
+// Commit implements backend.Upload with CompleteMultipartUpload.
+func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
+	whole, err := u.whole(n)
+	if err != nil {
+		return backend.Object{}, err
+	}
+	in := &s3.CompleteMultipartUploadInput{
+		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: whole.parts},
+		MpuObjectSize: aws.Int64(whole.size), ChecksumCRC64NVME: whole.sum,
+	}
+	_, in.ChecksumType = u.store.sum.algorithm()
+	in.IfMatch, in.IfNoneMatch = condition(u.opts.If)
+	out, err := u.store.client.CompleteMultipartUpload(ctx, in)
+	if err != nil {
+		err = wrap("commit", u.key, err)
+		// A lost answer, or a retry that found the upload gone: it may be done all the same.
+		if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNotExist) {
+			if o, ok := u.committed(ctx, whole); ok {
+				u.finish()
+				return o, nil
+			}
+			if errors.Is(err, backend.ErrNotExist) {
+				err = fmt.Errorf("s3 commit %s: the upload is gone: %w", u.key, backend.ErrChanged)
+			}
+		}
+		return backend.Object{}, err
+	}
+	if whole.sum != nil && out.ChecksumCRC64NVME != nil && *out.ChecksumCRC64NVME != *whole.sum {
+		return backend.Object{}, fmt.Errorf("s3 commit %s: the store has checksum %s, sent was %s: %w", u.key, *out.ChecksumCRC64NVME, *whole.sum, backend.ErrUnavailable)
+	}
+	u.finish()
+	return written(u.key, whole.size, aws.ToString(out.ETag), u.opts.Attributes), nil
+}
+
+func (u *upload) finish() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.done = true
+}
+
+// object is what the parts make together.
+type object struct {
+	parts []types.CompletedPart
+	size  int64
+	sum   *string // CRC-64/NVME; nil where that of a part is unknown
+}
+
+func (u *upload) whole(n int) (object, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	o := object{parts: make([]types.CompletedPart, 0, n)}
+	var crc uint64
+	checked := true
+	for i := 1; i <= n; i++ {
+		p, ok := u.parts[i]
+		if !ok {
+			return object{}, fmt.Errorf("s3 commit %s: part %d was not written", u.key, i)
+		}
+		o.parts = append(o.parts, p.CompletedPart)
+		o.size += p.size
+		if checked = checked && p.checked; checked {
+			crc = combine(crc, p.crc64, p.size)
+		}
+	}
+	if n < 1 {
+		return object{}, fmt.Errorf("s3 commit %s: no part was written", u.key)
+	}
+	if checked {
+		o.sum = encode64(crc)
+	}
+	return o, nil
+}
+
+// committed reports whether the object at the key is what this upload would have made. Without a checksum to compare nobody
+// can tell, and it is not.
+func (u *upload) committed(ctx context.Context, whole object) (backend.Object, bool) {
+	out, err := u.store.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &u.store.cfg.Bucket, Key: &u.key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil || whole.sum == nil || aws.ToString(out.ChecksumCRC64NVME) != *whole.sum || aws.ToInt64(out.ContentLength) != whole.size {
+		return backend.Object{}, false
+	}
+	o := written(u.key, whole.size, aws.ToString(out.ETag), u.opts.Attributes)
+	o.Updated = aws.ToTime(out.LastModified)
+	return o, true
+}
+
+// Abort implements backend.Upload with AbortMultipartUpload, until no part is left.
+func (u *upload) Abort(ctx context.Context) error {
+	u.mu.Lock()
+	done := u.done
+	u.mu.Unlock()
+	if done {
+		return nil
+	}
+	for range maxAborts {
+		_, err := u.store.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id})
+		if err = u.gone("abort", err); err != nil {
+			return err
+		}
+		out, err := u.store.client.ListParts(ctx, &s3.ListPartsInput{Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, MaxParts: aws.Int32(1)})
+		if err != nil {
+			return u.gone("abort", err)
+		}
+		if len(out.Parts) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("s3 abort %s: parts are left: %w", u.key, backend.ErrUnavailable)
+}
+
+// gone takes an upload that does not exist for aborted.
+func (u *upload) gone(op string, err error) error {
+	if err == nil || classify(err) == backend.ErrNotExist {
+		return nil
+	}
+	return wrap(op, u.key, err)
+}
