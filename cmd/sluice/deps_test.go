@@ -35,6 +35,7 @@ const importRules = `
 	backend, LIBRARY, GOOGLE < backend/gcs;
 
 	backend/transfer, LIBRARY < backend/vfs;
+	backend/vfs, LIBRARY < backend/vfs/vfstest;
 	backend/vfs < protocol/listing;
 	backend/vfs, protocol/{dataconn,listing,wire}, LIBRARY < protocol;
 	protocol, backend/mem < protocol/wiretest;
@@ -60,7 +61,7 @@ var outside = map[string]string{
 
 // Tests may also import libraries and the test helpers. The tests of the program, which start all of it, see everything.
 var (
-	testHelpers = []string{"backend/mem", "backend/storetest", "backend/storetest/versitygw", "protocol/wiretest"}
+	testHelpers = []string{"backend/mem", "backend/storetest", "backend/storetest/versitygw", "backend/vfs/vfstest", "protocol/wiretest"}
 	seesAll     = []string{"cmd/sluice", "deploy", "helm"}
 )
 
