@@ -16,7 +16,10 @@ const (
 	Duration = "duration"
 	Error    = "error"
 	File     = "file"
-	Key      = "key" // of the configuration
+	Grace    = "grace"
+	Key      = "key"     // of the configuration
+	Mode     = "mode"    // of a control listener
+	Passive  = "passive" // ports
 	Remote   = "remote"
 	Until    = "until"
 	User     = "user"

@@ -1,0 +1,25 @@
+package cache
+
+import "sluice/backend"
+
+// Estimates of heap bytes on 64-bit machines, map slots, list links and size classes included. BenchmarkMemory
+// measures how good they are.
+const (
+	entryCost  = 340 // an entry of a shard without its strings
+	rowCost    = 152 // a row of a chunk without its strings
+	chunkCost  = 400
+	stringCost = 8 // lost on average by each string to its size class
+	pairCost   = 48
+)
+
+// cost estimates the strings that o refers to.
+func cost(o *backend.Object) int64 {
+	n := len(o.Key) + len(o.ETag) + len(o.ContentType) + len(o.StorageClass) + 2*stringCost
+	if len(o.Metadata) > 0 {
+		n += pairCost
+		for k, v := range o.Metadata {
+			n += len(k) + len(v) + pairCost
+		}
+	}
+	return int64(n)
+}

@@ -1,0 +1,364 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/backend"
+	"sluice/backend/mem"
+)
+
+// gate holds back the answers, or before the requests, of one operation on one key until it is opened.
+type gate struct {
+	mu   sync.Mutex
+	shut map[string]chan struct{}
+}
+
+// close shuts the gate for the next call of op on key, and returns what opens it.
+func (g *gate) close(op, key string) (open func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut == nil {
+		g.shut = map[string]chan struct{}{}
+	}
+	c := make(chan struct{})
+	g.shut[op+" "+key] = c
+	return sync.OnceFunc(func() { close(c) })
+}
+
+func (g *gate) pass(op, key string) error {
+	g.mu.Lock()
+	c := g.shut[op+" "+key]
+	delete(g.shut, op+" "+key)
+	g.mu.Unlock()
+	if c != nil {
+		<-c
+	}
+	return nil
+}
+
+// A Stat that has its answer before a mutation, and delivers it behind, must not bring the old state back.
+func TestSlowStat(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		mutate func(*Cache, *mem.Store, *Store) error
+		kept   bool // whether the cache knows the outcome without asking
+	}{
+		{"put", func(_ *Cache, _ *mem.Store, s *Store) error {
+			_, err := s.Put(ctx, "k", []byte("new"), backend.PutOptions{})
+			return err
+		}, true},
+		{"delete", func(_ *Cache, _ *mem.Store, s *Store) error { return s.Delete(ctx, "k", backend.DeleteOptions{}) }, true},
+		{"copy", func(_ *Cache, _ *mem.Store, s *Store) error {
+			_, err := s.Copy(ctx, "k", "other", backend.CopyOptions{})
+			return err
+		}, true},
+		{"commit", func(_ *Cache, _ *mem.Store, s *Store) error {
+			u, err := s.NewUpload(ctx, "k", backend.PutOptions{})
+			if err == nil {
+				err = u.WritePart(ctx, 1, []byte("new"))
+			}
+			if err == nil {
+				_, err = u.Commit(ctx, 1)
+			}
+			return err
+		}, true},
+		{"invalidate", func(c *Cache, m *mem.Store, _ *Store) error {
+			_, err := m.Put(ctx, "k", []byte("new"), backend.PutOptions{})
+			c.Invalidate("s", "k")
+			return err
+		}, false},
+		{"invalidate prefix", func(c *Cache, m *mem.Store, _ *Store) error {
+			_, err := m.Put(ctx, "k", []byte("new"), backend.PutOptions{})
+			c.InvalidatePrefix("s", "")
+			return err
+		}, false},
+		{"purge", func(c *Cache, m *mem.Store, _ *Store) error {
+			_, err := m.Put(ctx, "k", []byte("new"), backend.PutOptions{})
+			c.Purge()
+			return err
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var answers gate
+				c := New(Config{})
+				m, s := fixture(c, mem.Config{Lost: answers.pass})
+				put(t, m.Store, "k", "other")
+				open := answers.close("stat", "k")
+				go func() {
+					if o := must[backend.Object](t)(s.Stat(ctx, "k")); o.Size != 1 {
+						t.Errorf("the old object had 1 byte, not %d", o.Size)
+					}
+				}()
+				synctest.Wait()
+				if err := tt.mutate(c, m.Store, s); err != nil {
+					t.Fatal(err)
+				}
+				before := m.Count("stat")
+				want, wantErr := m.Stat(ctx, "k")
+				check := func(when string) {
+					t.Helper()
+					o, err := s.Stat(ctx, "k")
+					if o.ETag != want.ETag || errors.Is(err, backend.ErrNotExist) != (wantErr != nil) {
+						t.Errorf("%s: %+v, %v", when, o, err)
+					}
+				}
+				check("while the old answer is on its way")
+				open()
+				synctest.Wait()
+				check("behind it")
+				if asked := m.Count("stat") - before - 1; (asked == 0) != tt.kept {
+					t.Errorf("%d requests", asked)
+				}
+				if tt.kept && c.Stats().Discarded != 1 {
+					t.Errorf("%+v", c.Stats())
+				}
+				settled(t, c)
+			})
+		})
+	}
+}
+
+// A page that is on its way while its listing changes is neither shared with newcomers nor kept as it was.
+func TestSlowList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answers gate
+		c := rows(2, Config{})
+		m, s := fixture(c, mem.Config{Lost: answers.pass, Page: 5})
+		put(t, m.Store, "d/1", "d/2", "d/4", "d/5")
+		open := answers.close("list", "d/")
+		go lists(t, s, "d/", "d/1", "d/2", "d/4", "d/5")
+		synctest.Wait()
+		put(t, s, "d/3", "d/sub/x", "e")
+		if err := s.Delete(ctx, "d/4", backend.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		lists(t, s, "d/", "d/1", "d/2", "d/3", "d/5", "d/sub/")
+		c.lists.forgetPrefix(id{0, "d/"})
+		open()
+		synctest.Wait()
+		before := m.Count("list")
+		lists(t, s, "d/", "d/1", "d/2", "d/3", "d/5", "d/sub/")
+		if m.Count("list") == before {
+			t.Error("the late page was kept although everything was forgotten")
+		}
+		settled(t, c)
+	})
+	// A listing is patched with what happens to it while it is read: a busy directory stays cached.
+	synctest.Test(t, func(t *testing.T) {
+		c := rows(2, Config{})
+		m, s := fixture(c, mem.Config{Page: 10})
+		put(t, m.Store, "d/1", "d/2", "d/4", "d/5", "d/6")
+		m.are(t, "setup", none{"put": 5})
+		for e, err := range s.List(ctx, "d/", backend.ListOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Key == "d/1" { // the store's page is in hand by now
+				put(t, s, "d/3")
+				if err := s.Delete(ctx, "d/6", backend.DeleteOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		m.are(t, "one page", none{"list": 1, "put": 1, "delete": 1})
+		lists(t, s, "d/", "d/1", "d/2", "d/3", "d/4", "d/5")
+		m.are(t, "and none more", none{})
+		settled(t, c)
+	})
+}
+
+// Where two mutations of a key overlap, the last answer need not be the last state.
+func TestOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answers gate
+		c := New(Config{})
+		m, s := fixture(c, mem.Config{Lost: answers.pass})
+		lists(t, s, "")
+		open := answers.close("put", "k")
+		go put(t, s, "k")
+		synctest.Wait()
+		if err := s.Delete(ctx, "k", backend.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		missing(t, s, "k")
+		lists(t, s, "")
+		open()
+		synctest.Wait()
+		missing(t, s, "k")
+		lists(t, s, "")
+		if len(m.Keys()) != 0 {
+			t.Error("the test is wrong")
+		}
+		settled(t, c)
+	})
+}
+
+var errOdd = errors.New("odd")
+
+// A mutation whose answer was lost may have taken effect, or may do so later.
+func TestDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lose := error(nil)
+		c := New(Config{})
+		m, s := fixture(c, mem.Config{Lost: func(op, _ string) error {
+			if op == "put" || op == "delete" {
+				return lose
+			}
+			return nil
+		}})
+		missing(t, s, "k")
+		lists(t, s, "")
+		lose = errOdd
+		if _, err := s.Put(ctx, "k", nil, backend.PutOptions{}); !errors.Is(err, errOdd) {
+			t.Fatal(err)
+		}
+		lose = nil
+		m.are(t, "setup", none{"stat": 1, "list": 1, "put": 1})
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		m.are(t, "nothing is kept while in doubt", none{"stat": 2})
+		lists(t, s, "", "k")
+		m.are(t, "the listing is read again", none{"list": 1})
+		if err := m.Delete(ctx, "k", backend.DeleteOptions{}); err != nil { // as if it landed only now
+			t.Fatal(err)
+		}
+		missing(t, s, "k")
+		put(t, s, "k")
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		m.are(t, "the doubt outlives a later success", none{"delete": 1, "put": 1, "stat": 2})
+		time.Sleep(30 * time.Second)
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		m.are(t, "it ends with the TTL", none{"stat": 1})
+
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := s.Delete(cancelled, "k", backend.DeleteOptions{}); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		m.are(t, "a cancelled mutation is in doubt too", none{"delete": 1, "stat": 2})
+		settled(t, c)
+	})
+}
+
+// A refusal is no doubt, but what is known is not believed any more.
+func TestRefused(t *testing.T) {
+	c := New(Config{})
+	m, s := fixture(c, mem.Config{})
+	put(t, m.Store, "dir/k")
+	must[backend.Object](t)(s.Stat(ctx, "dir/k"))
+	lists(t, s, "dir/", "dir/k")
+	put(t, m.Store, "dir/k") // a new version
+	m.are(t, "setup", none{"put": 2, "stat": 1, "list": 1})
+	stale := must[backend.Object](t)(s.Stat(ctx, "dir/k"))
+	if _, err := s.Put(ctx, "dir/k", nil, backend.PutOptions{If: backend.Condition{ETag: stale.ETag}}); !errors.Is(err, backend.ErrChanged) {
+		t.Fatal(err)
+	}
+	must[backend.Object](t)(s.Stat(ctx, "dir/k"))
+	must[backend.Object](t)(s.Stat(ctx, "dir/k"))
+	m.are(t, "one Stat", none{"put": 1, "stat": 1})
+	lists(t, s, "dir/", "dir/k")
+	m.are(t, "and one List", none{"list": 1})
+	settled(t, c)
+}
+
+// A stale entry costs a retry, never wrong bytes.
+func TestStaleRead(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		use  func(s *Store, etag string) error
+	}{
+		{"open", func(s *Store, etag string) error {
+			_, _, err := s.Open(ctx, "k", backend.OpenOptions{ETag: etag})
+			return err
+		}},
+		{"copy", func(s *Store, etag string) error {
+			_, err := s.Copy(ctx, "dst", "k", backend.CopyOptions{SrcETag: etag})
+			return err
+		}},
+		{"copy part", func(s *Store, etag string) error {
+			u, err := s.NewUpload(ctx, "dst", backend.PutOptions{})
+			if err != nil {
+				return err
+			}
+			return u.CopyPart(ctx, 1, "k", 0, 1, backend.CopyPartOptions{SrcETag: etag})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, s := fixture(New(Config{}), mem.Config{})
+			put(t, m.Store, "k")
+			lists(t, s, "", "k")
+			old := must[backend.Object](t)(s.Stat(ctx, "k"))
+			now := must[backend.Object](t)(m.Put(ctx, "k", []byte("new"), backend.PutOptions{}))
+			if err := tt.use(s, old.ETag); !errors.Is(err, backend.ErrChanged) {
+				t.Fatal(err)
+			}
+			if o := must[backend.Object](t)(s.Stat(ctx, "k")); o.ETag != now.ETag {
+				t.Errorf("still %+v", o)
+			}
+			if err := tt.use(s, now.ETag); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("unpinned", func(t *testing.T) {
+		m, s := fixture(New(Config{}), mem.Config{})
+		missing(t, s, "k")
+		lists(t, s, "")
+		put(t, m.Store, "k")
+		r, _, err := s.Open(ctx, "k", backend.OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := must[[]byte](t)(io.ReadAll(r)); string(p) != "k" {
+			t.Errorf("%q", p)
+		}
+		must[backend.Object](t)(s.Stat(ctx, "k"))
+		lists(t, s, "", "k")
+		if err := m.Delete(ctx, "k", backend.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Open(ctx, "k", backend.OpenOptions{}); !errors.Is(err, backend.ErrNotExist) {
+			t.Fatal(err)
+		}
+		missing(t, s, "k")
+		lists(t, s, "")
+	})
+}
+
+func TestPanic(t *testing.T) {
+	boom := false
+	c := New(Config{})
+	_, s := fixture(c, mem.Config{Fault: func(op, _ string) error {
+		if boom {
+			panic(op)
+		}
+		return nil
+	}})
+	survive := func(f func()) {
+		t.Helper()
+		defer func() {
+			boom = false
+			if recover() == nil {
+				t.Error("no panic came through")
+			}
+		}()
+		boom = true
+		f()
+	}
+	survive(func() { _, _ = s.Stat(ctx, "k") })
+	survive(func() { list(t, s, "") })
+	survive(func() { put(t, s, "k") })
+	missing(t, s, "k")
+	lists(t, s, "")
+	settled(t, c)
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"sluice/cmd/sluice/internal/certs"
+	"sluice/cmd/sluice/internal/config"
+)
+
+func configCommand() *cobra.Command {
+	var file string
+	var probe bool
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Check a configuration file, and with --probe its stores",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return checkConfig(cmd.Context(), cmd.OutOrStdout(), file, probe)
+		},
+	}
+	configFlag(check, &file)
+	check.Flags().BoolVar(&probe, "probe", false, "reach every store, and write, read and delete a small object named .sluice/probe-... in it")
+	return group("config", "Work on the configuration", check)
+}
+
+func checkConfig(ctx context.Context, out io.Writer, file string, probe bool) error {
+	cfg, err := load(file)
+	if err != nil {
+		return err
+	}
+	if _, err := certs.Read(cfg.TLS); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Stores)) {
+		if !probe {
+			break
+		}
+		if err := tryStore(ctx, name, cfg.Stores[name]); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "store %s: reached, written, read, deleted\n", name)
+	}
+	fmt.Fprintf(out, "%s: ok (%d users, %d stores)\n", file, len(cfg.Users), len(cfg.Stores))
+	return nil
+}
+
+// tryStore opens a store for as long as it takes to probe it.
+func tryStore(ctx context.Context, name string, s config.Store) (err error) {
+	store, err := openStore(ctx, name, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore(store)) }()
+	return probeStore(ctx, name, s, store)
+}

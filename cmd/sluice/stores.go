@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"sluice/backend"
+	"sluice/backend/file"
+	"sluice/backend/s3"
+	"sluice/cache"
+	"sluice/cmd/sluice/internal/config"
+)
+
+// reachTime is how long a store may take to answer at the start.
+const reachTime = 15 * time.Second
+
+// openStores opens every store of the configuration, makes sure that it answers, and puts the cache before those that are
+// reached over a network. The caller closes them by the function that comes with them.
+func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.Store, _ func() error, err error) {
+	var opened []backend.Store
+	closeAll := func() error {
+		var errs []error
+		for _, s := range opened {
+			errs = append(errs, closeStore(s))
+		}
+		return errors.Join(errs...)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
+	meta := cache.New(cache.Config{
+		Memory: int64(cfg.Cache.Memory), TTL: orNever(cfg.Cache.TTL), NegativeTTL: orNever(cfg.Cache.NegativeTTL),
+		ListTTL: orNever(min(cfg.Cache.TTL, 5*time.Second)),
+	})
+	stores := map[string]backend.Store{}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Stores)) {
+		s := cfg.Stores[name]
+		store, err := openStore(ctx, name, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		opened = append(opened, store)
+		if err := reach(ctx, name, s, store); err != nil {
+			return nil, nil, err
+		}
+		if s.Type != "file" && cfg.Cache.Memory > 0 {
+			store = meta.Wrap(name, store)
+		}
+		stores[name] = store
+	}
+	return stores, closeAll, nil
+}
+
+// closeStore closes a store that holds something open.
+func closeStore(s backend.Store) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// orNever turns the configuration's 0, not to keep anything, into the cache's.
+func orNever(ttl time.Duration) time.Duration {
+	if ttl == 0 {
+		return -1
+	}
+	return ttl
+}
+
+// openStore opens one store. That alone asks it nothing.
+func openStore(ctx context.Context, name string, s config.Store) (store backend.Store, err error) {
+	switch s.Type {
+	case "file":
+		store, err = file.Open(ctx, file.Config{Path: s.Path})
+	case "s3":
+		store, err = s3.Open(ctx, s3.Config{
+			Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
+			AccessKey: s.AccessKey, SecretKey: string(s.SecretKey),
+		})
+	default:
+		err = fmt.Errorf("unknown type %s", s.Type)
+	}
+	if err != nil {
+		return nil, explain(name, s, "open", err)
+	}
+	return store, nil
+}
+
+// reach asks the store for a first row.
+func reach(ctx context.Context, name string, s config.Store, store backend.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	for _, err := range store.List(ctx, "", backend.ListOptions{Limit: 1}) {
+		if err != nil {
+			return explain(name, s, "list", err)
+		}
+		break
+	}
+	return nil
+}
+
+// probeStore reaches a store and does with a small object what transfers will do.
+func probeStore(ctx context.Context, name string, s config.Store, store backend.Store) error {
+	if err := reach(ctx, name, s, store); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*reachTime)
+	defer cancel()
+	key, content := ".sluice/probe-"+rand.Text(), []byte("sluice config check --probe\n")
+	create := backend.PutOptions{If: backend.Condition{Absent: store.Caps().Conditional}}
+	if _, err := store.Put(ctx, key, content, create); err != nil {
+		return explain(name, s, "write", err)
+	}
+	failed := probeObject(ctx, name, s, store, key, content)
+	if err := store.Delete(ctx, key, backend.DeleteOptions{}); err != nil {
+		return errors.Join(failed, explain(name, s, "delete", err))
+	}
+	return failed
+}
+
+// probeObject reads what probeStore has written, and tries to create it again.
+func probeObject(ctx context.Context, name string, s config.Store, store backend.Store, key string, content []byte) error {
+	body, _, err := store.Open(ctx, key, backend.OpenOptions{})
+	if err != nil {
+		return explain(name, s, "read", err)
+	}
+	defer body.Close()
+	p, err := io.ReadAll(body)
+	switch {
+	case err != nil:
+		return explain(name, s, "read", err)
+	case !bytes.Equal(p, content):
+		return fmt.Errorf("store %s: what comes back is not what was written; it is not fit for Sluice", name)
+	case !store.Caps().Conditional:
+		return nil
+	}
+	switch _, err := store.Put(ctx, key, content, backend.PutOptions{If: backend.Condition{Absent: true}}); {
+	case err == nil:
+		return fmt.Errorf("store %s: it ignores conditions (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice", name)
+	case !errors.Is(err, backend.ErrChanged):
+		return explain(name, s, "write on a condition", err)
+	}
+	return nil
+}
+
+// explain turns an error of a store into a sentence that says what to do. verb is what was tried.
+func explain(name string, s config.Store, verb string, err error) error {
+	where := s.Path
+	if s.Type != "file" {
+		where = "bucket " + s.Bucket
+		if s.Endpoint != "" {
+			where += " at " + s.Endpoint
+		}
+	}
+	advice := "correct its configuration"
+	switch {
+	case errors.Is(err, backend.ErrNotExist):
+		advice = "create it, or correct the name"
+	case errors.Is(err, backend.ErrPermission):
+		advice = "check the keys and what they are allowed to do"
+	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		advice = "check the endpoint and the network"
+	}
+	return &storeError{text: fmt.Sprintf("store %s (%s): cannot %s: %s; %s", name, where, verb, core(err), advice), err: err}
+}
+
+// storeError has a text of its own, and is still what it was made of.
+type storeError struct {
+	text string
+	err  error
+}
+
+func (e *storeError) Error() string { return e.text }
+func (e *storeError) Unwrap() error { return e.err }
+
+// core returns the part of an SDK's error that a reader can use: what the store said, or what the network said.
+func core(err error) string {
+	var api interface {
+		ErrorCode() string
+		ErrorMessage() string
+	}
+	if errors.As(err, &api) {
+		if m := api.ErrorMessage(); m != "" {
+			return api.ErrorCode() + ": " + m
+		}
+		return api.ErrorCode()
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Error()
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.Error()
+	}
+	return err.Error()
+}

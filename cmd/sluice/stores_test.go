@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sluice/backend"
+	"sluice/backend/mem"
+	"sluice/cmd/sluice/internal/config"
+)
+
+// careless is a store that ignores conditions.
+type careless struct{ backend.Store }
+
+func (c careless) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	opts.If = backend.Condition{}
+	return c.Store.Put(ctx, key, p, opts)
+}
+
+// apiError is what an SDK returns for an answer of the store.
+type apiError struct{ code, message string }
+
+func (e apiError) Error() string {
+	return "operation error S3: PutObject, https response error: " + e.message
+}
+func (e apiError) ErrorCode() string    { return e.code }
+func (e apiError) ErrorMessage() string { return e.message }
+
+func TestProbeStore(t *testing.T) {
+	lab := config.Store{Type: "s3", Bucket: "lab", Endpoint: "http://127.0.0.1:9000"}
+	caps := mem.DefaultCaps()
+	caps.Conditional = false
+	fail := func(op string, err error) *mem.Store {
+		return mem.New(mem.Config{Fault: func(o, _ string) error {
+			if o == op {
+				return fmt.Errorf("mem %s: %w", o, err)
+			}
+			return nil
+		}})
+	}
+	for _, tt := range []struct {
+		name  string
+		s     config.Store
+		store backend.Store
+		want  string // the error; empty for none
+	}{
+		{"good", lab, mem.New(mem.Config{}), ""},
+		{"no conditions, says so", lab, mem.New(mem.Config{Caps: &caps}), ""},
+		{"no conditions, silent", lab, careless{mem.New(mem.Config{})},
+			"store lab: it ignores conditions (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice"},
+		{"no bucket", lab, fail("list", backend.ErrNotExist),
+			"store lab (bucket lab at http://127.0.0.1:9000): cannot list: list \"\": mem list: file does not exist; create it, or correct the name"},
+		{"wrong keys", lab, fail("list", fmt.Errorf("%w: %w", backend.ErrPermission, apiError{"SignatureDoesNotMatch", "The signature is wrong."})),
+			"store lab (bucket lab at http://127.0.0.1:9000): cannot list: SignatureDoesNotMatch: The signature is wrong.; check the keys and what they are allowed to do"},
+		{"may not write", config.Store{Type: "s3", Bucket: "lab"}, fail("put", fmt.Errorf("%w: %w", backend.ErrPermission, apiError{code: "AccessDenied"})),
+			"store lab (bucket lab): cannot write: AccessDenied; check the keys and what they are allowed to do"},
+		{"no route", lab, fail("list", fmt.Errorf("%w: %w", backend.ErrUnavailable, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})),
+			"store lab (bucket lab at http://127.0.0.1:9000): cannot list: dial tcp: connect: connection refused; check the endpoint and the network"},
+		{"no name", lab, fail("list", fmt.Errorf("%w: %w", backend.ErrUnavailable, &net.DNSError{Err: "no such host", Name: "lab"})),
+			"store lab (bucket lab at http://127.0.0.1:9000): cannot list: lookup lab: no such host; check the endpoint and the network"},
+		{"cannot read", config.Store{Type: "file", Path: "/data"}, fail("open", backend.ErrPermission),
+			": mem open: permission denied; check the keys and what they are allowed to do"},
+		{"cannot delete", lab, fail("delete", backend.ErrUnavailable),
+			": mem delete: store unavailable; check the endpoint and the network"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := probeStore(t.Context(), "lab", tt.s, tt.store)
+			if got := fmt.Sprint(err); err != nil && !strings.HasSuffix(got, tt.want) || err == nil && tt.want != "" {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+			if m, ok := tt.store.(*mem.Store); ok && tt.name != "cannot delete" && len(m.Keys()) > 0 {
+				t.Errorf("left behind: %v", m.Keys())
+			}
+		})
+	}
+}
+
+// The sentence for the reader keeps what the error is.
+func TestExplain(t *testing.T) {
+	err := explain("lab", config.Store{}, "list", fmt.Errorf("x: %w", backend.ErrNotExist))
+	if !errors.Is(err, backend.ErrNotExist) {
+		t.Errorf("%v is no ErrNotExist any more", err)
+	}
+}
