@@ -170,6 +170,9 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 			return backend.Object{}, err
 		}
 	}
+	if strings.HasSuffix(dst, "/") {
+		return s.copyMarker(ctx, dst, src, opts)
+	}
 	in := &s3.CopyObjectInput{
 		Bucket: &s.cfg.Bucket, Key: &dst, CopySource: s.source(src), CopySourceIfMatch: optional(opts.SrcETag),
 		MetadataDirective: types.MetadataDirectiveCopy,
@@ -183,6 +186,35 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		return backend.Object{}, wrap("copy", src+" to "+dst, err)
 	}
 	return s.Stat(ctx, dst)
+}
+
+// copyMarker copies the marker of a directory, which is empty, by writing it: some servers refuse to copy one.
+func (s *Store) copyMarker(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
+	o, err := s.Stat(ctx, src)
+	switch {
+	case err != nil:
+		return backend.Object{}, err
+	case opts.SrcETag != "" && opts.SrcETag != o.ETag:
+		return backend.Object{}, fmt.Errorf("s3 copy %s: %w", src, backend.ErrChanged)
+	case o.Size > caps.MinPart:
+		return backend.Object{}, fmt.Errorf("s3 copy %s: a marker of %d bytes: %w", src, o.Size, backend.ErrUnsupported)
+	}
+	var p []byte
+	if o.Size > 0 {
+		r, _, err := s.Open(ctx, src, backend.OpenOptions{ETag: o.ETag})
+		if err != nil {
+			return backend.Object{}, err
+		}
+		p, err = io.ReadAll(r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return backend.Object{}, err
+		}
+	}
+	a := backend.Attributes{ContentType: o.ContentType, ModTime: o.ModTime, Metadata: o.Metadata}
+	if opts.Replace != nil {
+		a = *opts.Replace
+	}
+	return s.Put(ctx, dst, p, backend.PutOptions{Attributes: a, If: opts.If})
 }
 
 // source is the CopySource of a key. The SDK sends it as it is, so it is escaped here.

@@ -1,6 +1,6 @@
 //go:build e2e
 
-package main
+package main_test
 
 import (
 	"crypto/tls"
@@ -10,10 +10,13 @@ import (
 	"net"
 	"net/textproto"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/backend/storetest/versitygw"
 )
 
 // ftpClient is an FTPS client that can end its connections in every wrong way.
@@ -160,4 +163,13 @@ func (d *daemon) untouched(c *ftpClient) {
 			d.t.Fatalf("left behind: %v", left)
 		}
 	}
+}
+
+// uploads names what the store holds of uploads that are not finished.
+func (d *daemon) uploads() []string {
+	d.t.Helper()
+	if d.s3 != nil {
+		return d.s3.Uploads(d.t)
+	}
+	return versitygw.Files(d.t, filepath.Join(d.dir, "data", ".sluice", "uploads"))
 }

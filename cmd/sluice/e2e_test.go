@@ -1,6 +1,6 @@
 //go:build e2e
 
-package main
+package main_test
 
 import (
 	"bytes"
@@ -27,26 +27,17 @@ import (
 	"sluice/backend/storetest/versitygw"
 )
 
-// program is the built binary, made once.
+// program is the built binary, made once; git ignores where it lies.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "sluice-e2e-")
+	bin, err := filepath.Abs("../../bin/sluice-e2e")
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(dir, "sluice")
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return bin, nil
 })
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if bin, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(bin))
-	}
-	os.Exit(code)
-}
 
 func binary(t *testing.T) string {
 	t.Helper()
@@ -282,4 +273,3 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
-

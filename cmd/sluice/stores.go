@@ -100,6 +100,12 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 func reach(ctx context.Context, name string, s config.Store, store backend.Store) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
+	if c, ok := store.(interface{ Check(context.Context) error }); ok {
+		if err := c.Check(ctx); err != nil {
+			return fmt.Errorf("store %s: %w", name, err)
+		}
+		return nil
+	}
 	for _, err := range store.List(ctx, "", backend.ListOptions{Limit: 1}) {
 		if err != nil {
 			return explain(name, s, "list", err)

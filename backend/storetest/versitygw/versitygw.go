@@ -1,0 +1,107 @@
+// Package versitygw starts a real S3 server for end-to-end tests: versitygw over a temporary directory.
+package versitygw
+
+import (
+	"bytes"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Gateway is a running server with one empty bucket.
+type Gateway struct {
+	Endpoint  string // URL, path style
+	Bucket    string
+	AccessKey string
+	SecretKey string
+	dir       string
+}
+
+// Start starts a server that ends with the test.
+func Start(t testing.TB) *Gateway {
+	t.Helper()
+	g := &Gateway{Bucket: "bucket", AccessKey: "sluice-test", SecretKey: "sluice-test-secret", dir: t.TempDir()}
+	if err := os.Mkdir(filepath.Join(g.dir, g.Bucket), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	g.Endpoint = "http://" + address
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cmd := exec.Command(program(t), "--access", g.AccessKey, "--secret", g.SecretKey, "--port", address, "--quiet", "posix", g.dir)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("versitygw: %s", log.String())
+		}
+	})
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return g
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("versitygw does not listen: %v", err)
+		}
+	}
+}
+
+// Uploads names the parts of multipart uploads that the server holds.
+func (g *Gateway) Uploads(t testing.TB) []string {
+	t.Helper()
+	return Files(t, filepath.Join(g.dir, g.Bucket, ".sgwtmp", "multipart"))
+}
+
+// Files names the regular files below a directory; none if it does not exist.
+func Files(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			names = append(names, strings.TrimPrefix(path, dir+"/"))
+		}
+		return nil // what vanishes meanwhile is not there
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// program is the binary in .tools/bin at the top of the repository.
+func program(t testing.TB) string {
+	t.Helper()
+	for dir := "."; ; dir = filepath.Join("..", dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			path, err := filepath.Abs(filepath.Join(dir, ".tools", "bin", "versitygw"))
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			if err != nil {
+				t.Fatalf("versitygw is missing: run `make tools` (%v)", err)
+			}
+			return path
+		}
+		if strings.Count(dir, "..") > 10 {
+			t.Fatal("no go.mod above " + strconv.Quote(dir))
+		}
+	}
+}
