@@ -91,6 +91,7 @@ const (
 type change struct {
 	kind event
 	row  backend.Entry // where kind is set
+	at   time.Duration // when the mutation was begun: what is known of its outcome may be that old. For set and gone
 }
 
 // amend returns rows with the change made to the row of that key. rows itself stays as it is. ok is false where what

@@ -96,10 +96,13 @@ func (l *listings) cached(k id, at string) (page, bool) {
 
 // keep makes a chunk of what p brought, unless it is known better or takes too much room. Needs the lock.
 func (l *listings) keep(p *pull, from string, pg page) {
-	d, ok := p.dir, !p.stale
+	d, at, ok := p.dir, p.at, !p.stale
 	for row, ch := range p.touched {
 		if ok && row > from && (pg.final || row <= pg.to) {
-			pg.rows, _, ok = ch.amend(pg.rows, row)
+			var changed bool
+			if pg.rows, changed, ok = ch.amend(pg.rows, row); changed {
+				at = min(at, ch.at)
+			}
 		}
 	}
 	if !ok {
@@ -107,7 +110,7 @@ func (l *listings) keep(p *pull, from string, pg page) {
 		return
 	}
 	over := d.overlapping(from, pg)
-	if slices.ContainsFunc(over, func(c *chunk) bool { return c.at > p.at }) {
+	if slices.ContainsFunc(over, func(c *chunk) bool { return c.at > at }) {
 		return
 	}
 	for _, c := range over {
@@ -116,7 +119,7 @@ func (l *listings) keep(p *pull, from string, pg page) {
 	if n := len(pg.rows); cap(pg.rows) > n+n/4 {
 		pg.rows = slices.Clone(pg.rows)
 	}
-	c := &chunk{dir: d, from: from, page: pg, at: p.at}
+	c := &chunk{dir: d, from: from, page: pg, at: at}
 	c.cost = c.weigh()
 	if d.bytes+c.cost > l.limit/4 {
 		return
@@ -187,7 +190,7 @@ func (l *listings) patch(d *dir, row string, ch change) {
 	case !changed:
 		return
 	}
-	c.rows = rows
+	c.rows, c.at = rows, min(c.at, ch.at)
 	old := c.cost
 	c.cost = c.weigh()
 	d.bytes += c.cost - old

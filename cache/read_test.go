@@ -116,7 +116,7 @@ func TestShared(t *testing.T) {
 			if hang.Load() {
 				return time.Hour // or until the context ends
 			}
-			return 0
+			return time.Millisecond
 		}})
 		var want []string
 		for i := range 25 {
@@ -161,7 +161,7 @@ func TestShared(t *testing.T) {
 		m.are(t, "all of them", none{"put": 25, "stat": 1, "list": 1})
 		time.Sleep(2 * time.Second)
 		cancel()
-		synctest.Wait()
+		time.Sleep(time.Second)
 		m.are(t, "and again, since the first one has gone", none{"stat": 1, "list": 3})
 		if st := c.Stats(); st.Shared < 19 {
 			t.Errorf("%+v", st)
@@ -230,7 +230,7 @@ func TestLongListing(t *testing.T) {
 	if cached < 5 || cached > 20 {
 		t.Errorf("%d chunks came from the cache", cached)
 	}
-	m.are(t, "second time", none{"list": 100 - cached})
+	m.are(t, "second time", none{"list": 100 - (cached - 1)}) // the end is a chunk without rows
 	n := 0
 	for range s.List(ctx, "", backend.ListOptions{Limit: 3}) {
 		if n++; n == 3 {

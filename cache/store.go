@@ -98,9 +98,9 @@ func (s *Store) change(key string, becomes kind, do func() (backend.Object, erro
 		what := change{kind: unknown}
 		switch {
 		case returned && err == nil:
-			e, what = &entry{kind: becomes, obj: obj, at: at}, change{kind: gone}
+			e, what = &entry{kind: becomes, obj: obj, at: at}, change{kind: gone, at: at}
 			if becomes == present {
-				what = change{kind: set, row: backend.Entry{Object: obj}}
+				what = change{kind: set, at: at, row: backend.Entry{Object: obj}}
 			}
 			if obj.Partial {
 				e = nil

@@ -122,7 +122,11 @@ func TestForeignWrites(t *testing.T) {
 	for what, change := range map[string]func() error{
 		"in place": func() error { return os.WriteFile(name, []byte("other"), 0o644) },
 		"in place, time kept": func() error {
-			return errors.Join(os.WriteFile(name, []byte("same!"), 0o644), os.Chtimes(name, when, when))
+			fi, err := os.Stat(name)
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.WriteFile(name, []byte("same!"), 0o644), os.Chtimes(name, fi.ModTime(), fi.ModTime()))
 		},
 		"replaced": func() error {
 			return errors.Join(os.WriteFile(name+"2", []byte("third"), 0o644), os.Rename(name+"2", name))
@@ -231,8 +235,8 @@ func TestFolderOverObject(t *testing.T) {
 	if got := list(t, s, "", true); got != nil {
 		t.Errorf("listed %q", got)
 	}
-	if left := private + "," + fileMark + "a"; left == "" || len(names(t, dir)) != 1 {
-		t.Errorf("%q are left", names(t, dir))
+	if left := names(t, dir); !slices.Equal(left, []string{private}) {
+		t.Errorf("%q are left", left)
 	}
 }
 

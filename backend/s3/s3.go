@@ -116,6 +116,9 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	if cause := b.ctx.Err(); cause != nil {
+		return 0, fmt.Errorf("s3 read %s: %w", b.key, cause)
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
 		if cause := b.ctx.Err(); cause != nil {
@@ -137,13 +140,13 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	sum := s.sum.of(p)
 	in := &s3.PutObjectInput{
 		Bucket: &s.cfg.Bucket, Key: &key, Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
-		ContentType: optional(opts.ContentType), StorageClass: types.StorageClass(opts.StorageClass), Metadata: writeMetadata(opts.Attributes),
+		ContentType: contentType(opts.ContentType), StorageClass: types.StorageClass(opts.StorageClass), Metadata: writeMetadata(opts.Attributes),
 		ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32, ContentMD5: sum.md5,
 	}
 	in.IfMatch, in.IfNoneMatch = condition(opts.If)
 	out, err := s.client.PutObject(ctx, in)
 	if err != nil {
-		return backend.Object{}, wrap("put", key, err)
+		return backend.Object{}, unmet(opts.If, wrap("put", key, err))
 	}
 	if err := sum.compare(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32); err != nil {
 		return backend.Object{}, fmt.Errorf("s3 put %s: %w", key, err)
@@ -153,12 +156,8 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 
 // written is the object that a write has made, as far as it is known without asking.
 func written(key string, size int64, etag string, a backend.Attributes) backend.Object {
-	contentType := a.ContentType
-	if contentType == "" {
-		contentType = "application/octet-stream"
-	}
 	return backend.Object{
-		Key: key, Size: size, Updated: time.Now().UTC().Truncate(time.Second), ModTime: a.ModTime, ETag: etag, ContentType: contentType,
+		Key: key, Size: size, Updated: time.Now().UTC().Truncate(time.Second), ModTime: a.ModTime, ETag: etag, ContentType: *contentType(a.ContentType),
 		StorageClass: class(types.StorageClass(a.StorageClass)), Metadata: a.Metadata,
 	}
 }
@@ -179,7 +178,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	}
 	if r := opts.Replace; r != nil {
 		in.MetadataDirective = types.MetadataDirectiveReplace
-		in.ContentType, in.StorageClass, in.Metadata = optional(r.ContentType), types.StorageClass(r.StorageClass), writeMetadata(*r)
+		in.ContentType, in.StorageClass, in.Metadata = contentType(r.ContentType), types.StorageClass(r.StorageClass), writeMetadata(*r)
 	}
 	in.IfMatch, in.IfNoneMatch = condition(opts.If)
 	if _, err := s.client.CopyObject(ctx, in); err != nil {
@@ -257,6 +256,22 @@ func condition(c backend.Condition) (ifMatch, ifNoneMatch *string) {
 		return nil, aws.String("*")
 	}
 	return optional(c.ETag), nil
+}
+
+// contentType is what is sent and kept where the caller knows none; servers have different ideas of their own.
+func contentType(s string) *string {
+	if s == "" {
+		s = "application/octet-stream"
+	}
+	return &s
+}
+
+// unmet makes ErrChanged of a missing object where the condition asks for one.
+func unmet(c backend.Condition, err error) error {
+	if c.ETag != "" && errors.Is(err, backend.ErrNotExist) {
+		return fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+	}
+	return err
 }
 
 // class is the storage class as Object names it: nothing for the standard one.

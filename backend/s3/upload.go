@@ -26,7 +26,8 @@ type upload struct {
 
 	mu    sync.Mutex
 	parts map[int]part
-	done  bool
+	done  bool // committed
+	ended bool // aborted
 }
 
 type part struct {
@@ -42,7 +43,7 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 		return nil, err
 	}
 	in := &s3.CreateMultipartUploadInput{
-		Bucket: &s.cfg.Bucket, Key: &key, ContentType: optional(opts.ContentType), StorageClass: types.StorageClass(opts.StorageClass),
+		Bucket: &s.cfg.Bucket, Key: &key, ContentType: contentType(opts.ContentType), StorageClass: types.StorageClass(opts.StorageClass),
 		Metadata: writeMetadata(opts.Attributes),
 	}
 	in.ChecksumAlgorithm, in.ChecksumType = s.sum.algorithm()
@@ -87,10 +88,16 @@ func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length in
 	if err := errors.Join(u.check(n), backend.CheckKey(src, caps.MaxKey)); err != nil {
 		return err
 	}
+	if length > caps.MaxCopyPart || length < 1 {
+		return fmt.Errorf("s3 copy part %d of %s: %d bytes: %w", n, u.key, length, backend.ErrTooLarge)
+	}
 	out, err := u.store.client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, PartNumber: aws.Int32(int32(n)), CopySource: u.store.source(src),
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+length-1)), CopySourceIfMatch: optional(opts.SrcETag),
 	})
+	if apiCode(err) == "InvalidArgument" { // of all arguments only the range is the caller's
+		return fmt.Errorf("s3 copy part %d of %s: %w: %w", n, u.key, backend.ErrRange, err)
+	}
 	if err != nil {
 		return wrap(fmt.Sprintf("copy part %d of", n), u.key, err)
 	}
@@ -133,7 +140,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 				u.finish()
 				return o, nil
 			}
-			if errors.Is(err, backend.ErrNotExist) {
+			if err = unmet(u.opts.If, err); errors.Is(err, backend.ErrNotExist) {
 				err = fmt.Errorf("s3 commit %s: the upload is gone: %w", u.key, backend.ErrChanged)
 			}
 		}
@@ -162,6 +169,9 @@ type object struct {
 func (u *upload) whole(n int) (object, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.ended {
+		return object{}, fmt.Errorf("s3 commit %s: the upload was aborted", u.key)
+	}
 	o := object{parts: make([]types.CompletedPart, 0, n)}
 	var crc uint64
 	checked := true
@@ -201,6 +211,7 @@ func (u *upload) committed(ctx context.Context, whole object) (backend.Object, b
 func (u *upload) Abort(ctx context.Context) error {
 	u.mu.Lock()
 	done := u.done
+	u.ended = !done
 	u.mu.Unlock()
 	if done {
 		return nil

@@ -20,7 +20,7 @@ var conditionCases = []testcase{
 
 var copyCases = []testcase{
 	{"Copy", "", testCopy},
-	{"CopyKeys", "", testCopyKeys},
+	{"CopyKeys", FullMarkers, testCopyKeys},
 	{"CopyReplace", "", testCopyReplace},
 }
 

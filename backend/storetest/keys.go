@@ -9,7 +9,7 @@ import (
 )
 
 var keyCases = []testcase{
-	{"Keys", "", testKeys},
+	{"Keys", FullMarkers, testKeys},
 	{"KeysNested", Nested, testNested},
 	{"KeysEmptySegments", EmptySegments, func(t *suite) { roundTrip(t, []string{"a//b", "//", "/lead", "x//", "x///y", "/"}) }},
 	{"KeysBackslash", Backslash, func(t *suite) { roundTrip(t, []string{`a\b`, `\`, `..\x`, `a\..\b`}) }},

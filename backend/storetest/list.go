@@ -11,7 +11,7 @@ import (
 )
 
 var listCases = []testcase{
-	{"List", "", testList},
+	{"List", FullMarkers, testList},
 	{"ListNested", Nested, testListNested},
 	{"ListPages", "", testPages},
 	{"ListBreak", "", testBreak},
