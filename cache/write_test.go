@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -172,6 +173,93 @@ func TestSlowList(t *testing.T) {
 		m.are(t, "and none more", none{})
 		settled(t, c)
 	})
+}
+
+// While a mutation is on its way, nobody finds the old state here who could see the new one elsewhere.
+func TestUnacknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answers gate
+		m, s := fixture(New(Config{}), mem.Config{Lost: answers.pass})
+		put(t, s, "k")
+		open := answers.close("put", "k")
+		defer open()
+		go put(t, s, "k")
+		synctest.Wait()
+		now := must[backend.Object](t)(m.Stat(ctx, "k"))
+		if o := must[backend.Object](t)(s.Stat(ctx, "k")); o.ETag != now.ETag {
+			t.Errorf("the cache still has %+v", o)
+		}
+	})
+}
+
+// A page may be newer than what a mutation, begun before it was asked for, says about a row. Then it is only as good.
+func TestOldNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answers gate
+		m, s := fixture(New(Config{}), mem.Config{Lost: answers.pass})
+		open := answers.close("put", "k")
+		go put(t, s, "k")
+		time.Sleep(4 * time.Second)
+		drop(t, m.Store, "k") // by somebody else
+		lists(t, s, "")
+		open()
+		synctest.Wait()
+		lists(t, s, "", "k")
+		time.Sleep(time.Second)
+		lists(t, s, "") // 5 s after the mutation, not after the page
+	})
+}
+
+// What the store's listing has in hand after a pause is not passed on to newcomers as if it were new.
+func TestOldPull(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(m *mem.Store, s *Store)
+	}{
+		{"own writes", func(_ *mem.Store, s *Store) { put(t, s, "k4") }},
+		{"time", func(m *mem.Store, _ *Store) { put(t, m, "k4"); time.Sleep(5 * time.Second) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var answers gate
+				c := rows(2, Config{})
+				m, s := fixture(c, mem.Config{Page: 5, Lost: answers.pass})
+				put(t, m.Store, "k0", "k1", "k2", "k3", "k5", "k6")
+				n := 0
+				for e, err := range s.List(ctx, "", backend.ListOptions{}) { // k0 to k5 are in hand
+					if err != nil {
+						t.Fatal(err)
+					}
+					switch n++; e.Key {
+					case "k1":
+						tt.change(m.Store, s)
+					case "k3":
+						// The next chunk, k5 and k6, waits for a page.
+						open := answers.close("list", "")
+						var wg sync.WaitGroup
+						wg.Go(func() {
+							time.Sleep(time.Second)
+							var got []string
+							for e, err := range s.List(ctx, "", backend.ListOptions{After: "k3"}) {
+								if err != nil {
+									t.Error(err)
+								}
+								got = append(got, e.Key)
+							}
+							if !slices.Equal(got, []string{"k4", "k5", "k6"}) {
+								t.Errorf("a newcomer is told %q", got)
+							}
+						})
+						defer wg.Wait()
+						time.AfterFunc(2*time.Second, open)
+					}
+				}
+				if n < 6 {
+					t.Errorf("%d rows", n)
+				}
+			})
+		})
+	}
 }
 
 // Where two mutations of a key overlap, the last answer need not be the last state.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -54,6 +55,28 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	return &upload{store: s, key: key, id: out.UploadId, opts: opts, parts: map[int]part{}}, nil
 }
 
+// grace is how long a part on its way may go on when its upload is given up.
+const grace = 500 * time.Millisecond
+
+// reluctant is ctx with a cancellation that takes effect after a grace. A part that the server has got already is answered by
+// then; one that arrived behind the abort of its upload could stay for ever.
+func reluctant(ctx context.Context) (context.Context, context.CancelFunc) {
+	slow, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(ctx))
+		case <-slow.Done():
+		}
+	})
+	return slow, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
 func (u *upload) check(n int) error {
 	if n < 1 || n > caps.MaxParts {
 		return fmt.Errorf("s3 part %d of %s: parts are 1 to %d: %w", n, u.key, caps.MaxParts, backend.ErrTooLarge)
@@ -66,6 +89,11 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 	if err := u.check(n); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return wrap(fmt.Sprintf("part %d of", n), u.key, err)
+	}
+	ctx, cancel := reluctant(ctx)
+	defer cancel()
 	sum := u.store.sum.of(p)
 	out, err := u.store.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, PartNumber: aws.Int32(int32(n)), Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
