@@ -31,7 +31,7 @@ unit: ## the tests that need nothing but Go
 	go test -race ./...
 
 e2e: tools ## the tests that start real servers and clients
-	go test -race -tags e2e -run '^TestE2E' -count=1 -timeout 30m $(call found,^//go:build .*e2e)
+	go test -tags e2e -run '^TestE2E' -count=1 -timeout 30m $(call found,^//go:build .*e2e)
 
 lint: $(call stamp,$(LINTER)) ## golangci-lint with .golangci.yml
 	.tools/bin/golangci-lint run ./...

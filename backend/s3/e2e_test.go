@@ -3,16 +3,12 @@
 package s3
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"sluice/backend"
 	"sluice/backend/storetest"
 	"sluice/backend/storetest/versitygw"
-	"sluice/backend/vfs/vfstest"
 )
 
 func open(t *testing.T) *Store {
@@ -38,15 +34,6 @@ func TestE2EStore(t *testing.T) {
 		storetest.DeleteVersion: "If-Match on DeleteObject means nothing where there is no object",
 		storetest.CopyCondition: "CopyObject does not read the conditions on its destination",
 	}})
-}
-
-func TestE2ETree(t *testing.T) {
-	s := open(t)
-	n := 0
-	vfstest.Run(t, func(*rapid.T) (backend.Store, string) {
-		n++
-		return s, fmt.Sprintf("run%d/", n)
-	})
 }
 
 // TestE2ECheck: what an operator gets wrong is named in one sentence.
