@@ -18,6 +18,7 @@ import (
 )
 
 func main() {
+	tuneGC()
 	cmd := root()
 	if err := cmd.ExecuteContext(context.Background()); err != nil {
 		report(cmd.ErrOrStderr(), err)
