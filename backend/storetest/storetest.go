@@ -31,6 +31,7 @@ const (
 	CopySource     Gap = "condition on the source of copy"   // CopyOptions.SrcETag, CopyPartOptions.SrcETag
 	DeleteVersion  Gap = "condition on delete"               // DeleteOptions.ETag
 	AbsentETag     Gap = "condition on a missing object"     // Condition.ETag where there is no object
+	TemporaryNames Gap = "temporary names"                   // a replacement under way is listed under a name of its own
 	ConditionRaces Gap = "condition under concurrent writes" // several create-only writes at once
 )
 
