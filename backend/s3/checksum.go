@@ -4,9 +4,13 @@ import (
 	"crypto/md5" //nolint:gosec // what some S3-compatible servers ask for, against errors of transport
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/minio/crc64nvme"
 
@@ -82,6 +86,40 @@ func (s sums) compare(crc64nvme, crc32c, crc32 *string) error {
 		}
 	}
 	return nil
+}
+
+// proof tells from what the store says about an object of n bytes whether these are its bytes. Where no checksum is sent,
+// nothing is proven.
+func (s sums) proof(n int64) func(*s3.HeadObjectOutput) bool {
+	return func(out *s3.HeadObjectOutput) bool {
+		if aws.ToInt64(out.ContentLength) != n {
+			return false
+		}
+		for _, pair := range [][2]*string{{s.crc64nvme, out.ChecksumCRC64NVME}, {s.crc32c, out.ChecksumCRC32C}, {s.crc32, out.ChecksumCRC32}} {
+			if pair[0] != nil && pair[1] != nil {
+				return *pair[0] == *pair[1]
+			}
+		}
+		if s.md5 == nil {
+			return false
+		}
+		b, err := base64.StdEncoding.DecodeString(*s.md5)
+		return err == nil && aws.ToString(out.ETag) == `"`+hex.EncodeToString(b)+`"` // of an object from one PutObject
+	}
+}
+
+// multipartETag is the ETag that S3 gives an object of these parts: the MD5 of their ETags and their number. It is not so with
+// SSE-KMS, and elsewhere as the server likes.
+func multipartETag(parts []types.CompletedPart) string {
+	h := md5.New() //nolint:gosec // see the import
+	for _, p := range parts {
+		b, err := hex.DecodeString(strings.Trim(aws.ToString(p.ETag), `"`))
+		if err != nil || len(b) != md5.Size {
+			return ""
+		}
+		h.Write(b)
+	}
+	return fmt.Sprintf(`"%x-%d"`, h.Sum(nil), len(parts))
 }
 
 // polynomial is CRC-64/NVME, reflected (NVM Express NVM Command Set 5.2.1.3.4).

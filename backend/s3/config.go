@@ -23,14 +23,16 @@ import (
 
 // Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
 type Config struct {
-	Bucket    string
-	Region    string // default: the SDK's sources, else us-east-1
-	Endpoint  string // URL of an S3-compatible server; empty: Amazon S3
-	PathStyle bool   // the bucket stands in the path, not in the host name
-	AccessKey string // with SecretKey: static keys; empty: the SDK's sources
-	SecretKey string
-	Checksum  string // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
-	PageSize  int    // entries a page of a listing; default and most 1000
+	Bucket       string
+	Region       string // default: the SDK's sources, else us-east-1
+	Endpoint     string // URL of an S3-compatible server; empty: Amazon S3
+	PathStyle    bool   // the bucket stands in the path, not in the host name
+	AccessKey    string // with SecretKey: static keys; empty: the SDK's sources
+	SecretKey    string
+	SessionToken string // of temporary static keys
+	Profile      string // section of the SDK's shared configuration; not with static keys
+	Checksum     string // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
+	PageSize     int    // entries a page of a listing; default and most 1000
 }
 
 // Open returns the store. It does no I/O beyond reading the SDK's local configuration; see Check.
@@ -48,17 +50,26 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("bucket %q: give the name of a bucket", cfg.Bucket)
 	case (cfg.AccessKey == "") != (cfg.SecretKey == ""):
 		return nil, errors.New("access key and secret key go together: give both or neither")
+	case cfg.SessionToken != "" && cfg.AccessKey == "":
+		return nil, errors.New("a session token belongs to an access key and a secret key: give them too")
+	case cfg.Profile != "" && cfg.AccessKey != "":
+		return nil, errors.New("a profile and an access key exclude each other: give one of them")
 	}
 	clear := false
 	if cfg.Endpoint != "" {
 		u, err := url.Parse(cfg.Endpoint)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		if err != nil || u.User != nil { // what is not shown might be a password
+			return nil, errors.New("endpoint: give a URL such as https://s3.example.org, and the keys apart from it")
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			return nil, fmt.Errorf("endpoint %q: give a URL such as https://s3.example.org", cfg.Endpoint)
 		}
 		clear = u.Scheme == "http"
 	}
 	client := awshttp.NewBuildableClient().WithReadTimeout(time.Minute).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024 // a part must not pay for a new connection
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true) // HTTP/2 would send the parts that overlap over one connection
 	})
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
@@ -75,7 +86,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		load = append(load, config.WithRegion(cfg.Region))
 	}
 	if cfg.AccessKey != "" {
-		load = append(load, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")))
+		load = append(load, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, cfg.SessionToken)))
+	}
+	if cfg.Profile != "" {
+		load = append(load, config.WithSharedConfigProfile(cfg.Profile))
 	}
 	sdk, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
@@ -108,8 +122,10 @@ func (s *Store) Check(ctx context.Context) error {
 	switch class := classify(err); {
 	case code == "NoSuchBucket" || class == backend.ErrNotExist:
 		return fmt.Errorf("bucket %s does not exist at %s: create it or correct the name", s.cfg.Bucket, where)
-	case code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch":
+	case code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidToken":
 		return fmt.Errorf("%s refuses the keys for bucket %s (%s): correct accessKey and secretKey", where, s.cfg.Bucket, code)
+	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
+		return fmt.Errorf("bucket %s at %s is not in the region given: correct region (%s)", s.cfg.Bucket, where, code)
 	case class == backend.ErrPermission:
 		return fmt.Errorf("%s denies access to bucket %s: let these keys list, read and write it", where, s.cfg.Bucket)
 	case class == backend.ErrUnavailable:

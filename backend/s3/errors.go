@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 
 	"sluice/backend"
 )
@@ -38,6 +41,8 @@ func classify(err error) error {
 			return backend.ErrPermission
 		case "InvalidObjectState":
 			return backend.ErrArchived
+		case "OperationAborted":
+			return backend.ErrUnavailable // another operation is under way
 		case "PreconditionFailed", "ConditionalRequestConflict":
 			return backend.ErrChanged
 		case "InvalidRange":
@@ -70,6 +75,27 @@ func classify(err error) error {
 		}
 	}
 	return backend.ErrUnavailable
+}
+
+// tries counts how often a call was sent. What the second try meets may be the work of the first, the answer to which was
+// lost.
+type tries int
+
+func (n *tries) count(o *s3.Options) {
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("CountTries", func(
+			ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
+		) (middleware.DeserializeOutput, middleware.Metadata, error) {
+			*n++
+			return next.HandleDeserialize(ctx, in)
+		}), middleware.Before)
+	})
+}
+
+// retryConflict has a call sent again that met another conditional write of the same key under way (Amazon S3 User Guide,
+// "Conditional writes"). Not for a CompleteMultipartUpload, which cannot be repeated after that.
+func retryConflict(o *s3.Options) {
+	o.Retryer = retry.AddWithErrorCodes(o.Retryer, "ConditionalRequestConflict")
 }
 
 func apiCode(err error) string {

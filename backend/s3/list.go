@@ -22,7 +22,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 		if !opts.Recursive {
 			in.Delimiter = aws.String("/")
 		}
-		for {
+		for last := opts.After; ; {
 			out, err := s.client.ListObjectsV2(ctx, in)
 			if err != nil {
 				yield(backend.Entry{}, wrap("list", prefix, err))
@@ -34,6 +34,14 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 				return
 			}
 			for _, e := range entries {
+				if err := ctx.Err(); err != nil {
+					yield(backend.Entry{}, wrap("list", prefix, err))
+					return
+				}
+				if e.Key <= last { // a folder around After, or one that goes on from page to page
+					continue
+				}
+				last = e.Key
 				if !yield(e, nil) {
 					return
 				}

@@ -63,6 +63,9 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
 		return nil, backend.Object{}, err
 	}
+	if opts.Offset < 0 {
+		return nil, backend.Object{}, fmt.Errorf("s3 open %s at %d: %w", key, opts.Offset, backend.ErrRange)
+	}
 	in := &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key, IfMatch: optional(opts.ETag)}
 	switch {
 	case opts.Length > 0:
@@ -79,12 +82,18 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 		return nil, backend.Object{}, err
 	}
 	size := aws.ToInt64(out.ContentLength)
-	if in.Range != nil && out.ContentRange != nil { // bytes first-last/size
-		_, total, _ := strings.Cut(*out.ContentRange, "/")
-		if size, err = strconv.ParseInt(total, 10, 64); err != nil {
+	if in.Range != nil && (size > 0 || opts.Offset > 0 || out.ContentRange != nil) {
+		// bytes first-last/size; an answer without it, or with another range, is not what was asked for
+		at, total, _ := strings.Cut(aws.ToString(out.ContentRange), "/")
+		size, err = strconv.ParseInt(total, 10, 64)
+		if err != nil || !strings.HasPrefix(at, fmt.Sprintf("bytes %d-", opts.Offset)) {
 			_ = out.Body.Close()
-			return nil, backend.Object{}, fmt.Errorf("s3 open %s: content range %q: %w", key, *out.ContentRange, backend.ErrUnavailable)
+			return nil, backend.Object{}, fmt.Errorf("s3 open %s: asked for %s, got %q: %w", key, *in.Range, aws.ToString(out.ContentRange), backend.ErrUnavailable)
 		}
+	}
+	if opts.ETag != "" && aws.ToString(out.ETag) != opts.ETag { // a server that knows no If-Match
+		_ = out.Body.Close()
+		return nil, backend.Object{}, fmt.Errorf("s3 open %s: %w", key, backend.ErrChanged)
 	}
 	o := backend.Object{
 		Key: key, Size: size, Updated: aws.ToTime(out.LastModified), ETag: aws.ToString(out.ETag),
@@ -144,14 +153,32 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 		ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32, ContentMD5: sum.md5,
 	}
 	in.IfMatch, in.IfNoneMatch = condition(opts.If)
-	out, err := s.client.PutObject(ctx, in)
+	var sent tries
+	out, err := s.client.PutObject(ctx, in, sent.count, retryConflict)
 	if err != nil {
-		return backend.Object{}, unmet(opts.If, wrap("put", key, err))
+		err = unmet(opts.If, wrap("put", key, err))
+		if errors.Is(err, backend.ErrChanged) && sent > 1 {
+			if o, ok := s.made(ctx, key, opts.Attributes, sum.proof(int64(len(p)))); ok {
+				return o, nil
+			}
+		}
+		return backend.Object{}, err
 	}
 	if err := sum.compare(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32); err != nil {
 		return backend.Object{}, fmt.Errorf("s3 put %s: %w", key, err)
 	}
 	return written(key, int64(len(p)), aws.ToString(out.ETag), opts.Attributes), nil
+}
+
+// made looks whether a write whose answer is not known has been done: whether the object at key is proven to be its work.
+func (s *Store) made(ctx context.Context, key string, a backend.Attributes, proven func(*s3.HeadObjectOutput) bool) (backend.Object, bool) {
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil || !proven(out) {
+		return backend.Object{}, false
+	}
+	o := written(key, aws.ToInt64(out.ContentLength), aws.ToString(out.ETag), a)
+	o.Updated = aws.ToTime(out.LastModified)
+	return o, true
 }
 
 // written is the object that a write has made, as far as it is known without asking.
@@ -181,7 +208,13 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		in.ContentType, in.StorageClass, in.Metadata = contentType(r.ContentType), types.StorageClass(r.StorageClass), writeMetadata(*r)
 	}
 	in.IfMatch, in.IfNoneMatch = condition(opts.If)
-	if _, err := s.client.CopyObject(ctx, in); err != nil {
+	if _, err := s.client.CopyObject(ctx, in, retryConflict); err != nil {
+		// S3 says no more than InvalidRequest of a source above the limit.
+		if apiCode(err) == "InvalidRequest" {
+			if o, statErr := s.Stat(ctx, src); statErr == nil && o.Size > caps.MaxCopy {
+				return backend.Object{}, fmt.Errorf("s3 copy %s: %d bytes: %w: %w", src, o.Size, backend.ErrTooLarge, err)
+			}
+		}
 		return backend.Object{}, wrap("copy", src+" to "+dst, err)
 	}
 	return s.Stat(ctx, dst)
@@ -230,15 +263,21 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
 		return err
 	}
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key, IfMatch: optional(opts.ETag)})
+	var sent tries
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key, IfMatch: optional(opts.ETag)}, sent.count)
 	if err == nil {
 		return nil
 	}
 	err = wrap("delete", key, err)
+	gone := errors.Is(err, backend.ErrNotExist)
+	if errors.Is(err, backend.ErrChanged) && sent > 1 { // the second try may meet what the first one has done
+		_, statErr := s.Stat(ctx, key)
+		gone = errors.Is(statErr, backend.ErrNotExist)
+	}
 	switch {
-	case !errors.Is(err, backend.ErrNotExist):
+	case !gone:
 		return err
-	case opts.ETag != "":
+	case opts.ETag != "" && sent == 1:
 		return fmt.Errorf("s3 delete %s: %w", key, backend.ErrChanged)
 	}
 	return nil
@@ -298,7 +337,7 @@ func writeMetadata(a backend.Attributes) map[string]string {
 		m[strings.ToLower(k)] = mime.BEncoding.Encode("UTF-8", v)
 	}
 	if !a.ModTime.IsZero() {
-		m[mtimeKey] = fmt.Sprintf("%d.%09d", a.ModTime.Unix(), a.ModTime.Nanosecond())
+		m[mtimeKey] = formatTime(a.ModTime)
 	}
 	return m
 }
@@ -313,15 +352,26 @@ func readMetadata(headers map[string]string) (m map[string]string, mtime time.Ti
 		if decoded, err := words.DecodeHeader(v); err == nil {
 			v = decoded
 		}
-		t, ok := parseTime(k, v)
-		switch {
-		case !ok:
-			m[k] = v
-		case mtime.IsZero() || k == mtimeKey:
+		m[k] = v
+	}
+	for _, k := range []string{"gcsfuse_mtime", "goog-reserved-file-mtime", mtimeKey} { // the last one counts
+		if t, ok := parseTime(k, m[k]); ok {
 			mtime = t
+			delete(m, k)
 		}
 	}
 	return m, mtime
+}
+
+// formatTime writes a time as rclone does: a decimal number of seconds, which before 1970 is negative as a whole.
+func formatTime(t time.Time) string {
+	sec, nsec, sign := t.Unix(), t.Nanosecond(), ""
+	if sec < 0 {
+		if sec, sign = -sec, "-"; nsec > 0 {
+			sec, nsec = sec-1, 1e9-nsec
+		}
+	}
+	return fmt.Sprintf("%s%d.%09d", sign, sec, nsec)
 }
 
 func parseTime(key, value string) (time.Time, bool) {
@@ -329,11 +379,14 @@ func parseTime(key, value string) (time.Time, bool) {
 	case mtimeKey, "goog-reserved-file-mtime":
 		whole, frac, _ := strings.Cut(value, ".")
 		sec, err := strconv.ParseInt(whole, 10, 64)
-		if err != nil {
+		nsec, fracErr := strconv.ParseUint((frac + "000000000")[:9], 10, 32)
+		if err != nil || fracErr != nil {
 			return time.Time{}, false
 		}
-		nsec, _ := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
-		return time.Unix(sec, nsec).UTC(), true
+		if strings.HasPrefix(whole, "-") {
+			return time.Unix(sec, -int64(nsec)).UTC(), true
+		}
+		return time.Unix(sec, int64(nsec)).UTC(), true
 	case "gcsfuse_mtime":
 		t, err := time.Parse(time.RFC3339Nano, value)
 		return t.UTC(), err == nil

@@ -89,6 +89,9 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 	if err := u.check(n); err != nil {
 		return err
 	}
+	if int64(len(p)) > caps.MaxPart {
+		return fmt.Errorf("s3 part %d of %s: %d bytes: %w", n, u.key, len(p), backend.ErrTooLarge)
+	}
 	if err := ctx.Err(); err != nil {
 		return wrap(fmt.Sprintf("part %d of", n), u.key, err)
 	}
@@ -159,12 +162,13 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	}
 	_, in.ChecksumType = u.store.sum.algorithm()
 	in.IfMatch, in.IfNoneMatch = condition(u.opts.If)
-	out, err := u.store.client.CompleteMultipartUpload(ctx, in)
+	var sent tries
+	out, err := u.store.client.CompleteMultipartUpload(ctx, in, sent.count)
 	if err != nil {
 		err = wrap("commit", u.key, err)
-		// A lost answer, or a retry that found the upload gone: it may be done all the same.
-		if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNotExist) {
-			if o, ok := u.committed(ctx, whole); ok {
+		// A lost answer, or another try that found the upload gone or its own object there: it may be done all the same.
+		if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrChanged) && sent > 1 {
+			if o, ok := u.store.made(ctx, u.key, u.opts.Attributes, whole.proves); ok {
 				u.finish()
 				return o, nil
 			}
@@ -176,6 +180,15 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	}
 	if whole.sum != nil && out.ChecksumCRC64NVME != nil && *out.ChecksumCRC64NVME != *whole.sum {
 		return backend.Object{}, fmt.Errorf("s3 commit %s: the store has checksum %s, sent was %s: %w", u.key, *out.ChecksumCRC64NVME, *whole.sum, backend.ErrUnavailable)
+	}
+	if out.ChecksumCRC64NVME == nil { // nothing that was compared: at least the size must be right
+		o, err := u.store.Stat(ctx, u.key)
+		if err != nil {
+			return backend.Object{}, fmt.Errorf("s3 commit %s: %w", u.key, err)
+		}
+		if o.ETag == aws.ToString(out.ETag) && o.Size != whole.size {
+			return backend.Object{}, fmt.Errorf("s3 commit %s: the store has %d bytes, sent were %d: %w", u.key, o.Size, whole.size, backend.ErrUnavailable)
+		}
 	}
 	u.finish()
 	return written(u.key, whole.size, aws.ToString(out.ETag), u.opts.Attributes), nil
@@ -223,16 +236,17 @@ func (u *upload) whole(n int) (object, error) {
 	return o, nil
 }
 
-// committed reports whether the object at the key is what this upload would have made. Without a checksum to compare nobody
-// can tell, and it is not.
-func (u *upload) committed(ctx context.Context, whole object) (backend.Object, bool) {
-	out, err := u.store.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &u.store.cfg.Bucket, Key: &u.key, ChecksumMode: types.ChecksumModeEnabled})
-	if err != nil || whole.sum == nil || aws.ToString(out.ChecksumCRC64NVME) != *whole.sum || aws.ToInt64(out.ContentLength) != whole.size {
-		return backend.Object{}, false
+// proves reports whether what the store says about the object at the key is what this upload would have made of it. Without
+// a checksum or the ETag nobody can tell, and it is not.
+func (o object) proves(out *s3.HeadObjectOutput) bool {
+	switch {
+	case aws.ToInt64(out.ContentLength) != o.size:
+		return false
+	case o.sum != nil && out.ChecksumCRC64NVME != nil:
+		return *out.ChecksumCRC64NVME == *o.sum
 	}
-	o := written(u.key, whole.size, aws.ToString(out.ETag), u.opts.Attributes)
-	o.Updated = aws.ToTime(out.LastModified)
-	return o, true
+	etag := multipartETag(o.parts)
+	return etag != "" && aws.ToString(out.ETag) == etag
 }
 
 // Abort implements backend.Upload with AbortMultipartUpload, until no part is left.

@@ -1,0 +1,91 @@
+package s3
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestConfig(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cfg  Config
+		want string // in the error; empty: none
+	}{
+		"least":             {Config{Bucket: "b"}, ""},
+		"no bucket":         {Config{}, "bucket"},
+		"bucket with path":  {Config{Bucket: "b/c"}, "bucket"},
+		"half the keys":     {Config{Bucket: "b", AccessKey: "hush"}, "go together"},
+		"token alone":       {Config{Bucket: "b", SessionToken: "hush"}, "session token"},
+		"profile and keys":  {Config{Bucket: "b", AccessKey: "hush", SecretKey: "hush", Profile: "p"}, "exclude"},
+		"temporary keys":    {Config{Bucket: "b", AccessKey: "hush", SecretKey: "hush", SessionToken: "hush"}, ""},
+		"endpoint, no URL":  {Config{Bucket: "b", Endpoint: "minio:9000"}, "endpoint"},
+		"endpoint, keys in": {Config{Bucket: "b", Endpoint: "https://u:hush@minio:9000"}, "endpoint"},
+		"endpoint, broken":  {Config{Bucket: "b", Endpoint: "https://u:hush@minio:port"}, "endpoint"},
+		"endpoint":          {Config{Bucket: "b", Endpoint: "https://minio:9000"}, ""},
+		"checksum":          {Config{Bucket: "b", Checksum: "sha1"}, "checksum"},
+	} {
+		_, err := Open(t.Context(), tc.cfg)
+		if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hush")) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
+// TestCheck: each thing that an operator can get wrong is told apart.
+func TestCheck(t *testing.T) {
+	for want, tc := range map[string]struct {
+		status int
+		code   string
+	}{
+		"does not exist":    {404, "NoSuchBucket"},
+		"refuses the keys":  {403, "SignatureDoesNotMatch"},
+		"denies access":     {403, "AccessDenied"},
+		"correct region":    {301, "PermanentRedirect"},
+		"cannot be reached": {503, "SlowDown"},
+		"":                  {200, ""},
+	} {
+		s := wire(t, func(w http.ResponseWriter, _ *http.Request) {
+			if tc.status == 200 {
+				_, _ = w.Write([]byte("<ListBucketResult></ListBucketResult>"))
+				return
+			}
+			fail(w, tc.status, tc.code)
+		}, Config{})
+		s.client = patient(s, 1)
+		err := s.Check(t.Context())
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "the secret") || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%d %s: %v, want %q", tc.status, tc.code, err, want)
+		}
+	}
+}
+
+// TestTimes: times are written as rclone writes them and read as the usual programs do.
+func TestTimes(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"1588748889.000000010": time.Unix(1588748889, 10), "0.000000000": time.Unix(0, 0),
+		"-0.500000000": time.Unix(-1, 5e8), "-1.500000000": time.Unix(-2, 5e8), "-2.000000000": time.Unix(-2, 0),
+	} {
+		if got := formatTime(want); got != text {
+			t.Errorf("%v is written %q, want %q", want, got, text)
+		}
+		if got, ok := parseTime(mtimeKey, text); !ok || !got.Equal(want) {
+			t.Errorf("%q is read as %v, want %v", text, got, want)
+		}
+	}
+	when := time.Unix(1588748889, 500000000).UTC()
+	for name, h := range map[string]map[string]string{
+		"rclone first": {"mtime": "1588748889.5", "goog-reserved-file-mtime": "1", "gcsfuse_mtime": "2001-01-01T00:00:00Z"},
+		"capitals":     {"Mtime": "1588748889.5"},
+		"gcsfuse":      {"gcsfuse_mtime": "2020-05-06T07:08:09.5Z"},
+	} {
+		if m, got := readMetadata(h); !got.Equal(when) || len(m) > 0 {
+			t.Errorf("%s: %v, %v", name, got, m)
+		}
+	}
+	for _, bad := range []string{"", "yesterday", "1.x", "1e9"} {
+		if m, got := readMetadata(map[string]string{"mtime": bad}); !got.IsZero() || m["mtime"] != bad {
+			t.Errorf("%q is read as %v, %v", bad, got, m)
+		}
+	}
+}
