@@ -84,11 +84,11 @@ func (r *run) pull(p *pull) bool {
 	var failed error
 	defer func() { l.finish(p, failed) }()
 
-	var rows []backend.Entry
 	want := l.rows
 	if r.limit > 0 {
 		want = min(want, r.limit)
 	}
+	rows := make([]backend.Entry, 0, min(want, 16)) // most directories are small
 	opts := backend.ListOptions{After: r.at, Limit: r.limit}
 	for e, err := range r.store.inner.List(r.ctx, r.listing.name, opts) {
 		if err != nil {
@@ -101,9 +101,6 @@ func (r *run) pull(p *pull) bool {
 		if e.Key <= r.at {
 			continue
 		}
-		if rows == nil {
-			rows = make([]backend.Entry, 0, min(want, 64))
-		}
 		if rows = append(rows, e); len(rows) < want {
 			continue
 		}
@@ -113,7 +110,8 @@ func (r *run) pull(p *pull) bool {
 		if !l.resume(p) {
 			return true
 		}
-		rows, want = nil, l.rows
+		want = l.rows
+		rows = make([]backend.Entry, 0, want)
 	}
 	return r.serve(l.publish(p, rows, true))
 }

@@ -70,7 +70,7 @@ func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
 	var e, marked entry
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		rows, err := rows(gctx, n.store(), n.dir(), true, 1)
+		rows, err := rows(gctx, n.store(), n.dir(), false, 1)
 		if len(rows) > 0 {
 			e.dir = true
 			if rows[0].Key == n.dir() {
@@ -136,7 +136,7 @@ func (t *Tree) enter(ctx context.Context, n node) error {
 	if n.mount == nil {
 		return ErrNotExist
 	}
-	found, err := rows(ctx, n.store(), n.dir(), true, 1)
+	found, err := rows(ctx, n.store(), n.dir(), false, 1)
 	if err != nil || len(found) > 0 {
 		return err
 	}
