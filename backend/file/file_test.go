@@ -312,7 +312,7 @@ func FuzzPlace(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key string) {
 		if backend.CheckKey(key, 1024) != nil {
-			t.Skip()
+			return
 		}
 		plain, escaped := place(key)
 		for _, p := range []string{plain, escaped} {

@@ -122,7 +122,7 @@ func (s *Store) Check(ctx context.Context) error {
 	switch class := classify(err); {
 	case code == "NoSuchBucket" || class == backend.ErrNotExist:
 		return fmt.Errorf("bucket %s does not exist at %s: create it or correct the name", s.cfg.Bucket, where)
-	case code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidToken":
+	case badKeys[code]:
 		return fmt.Errorf("%s refuses the keys for bucket %s (%s): correct accessKey and secretKey", where, s.cfg.Bucket, code)
 	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
 		return fmt.Errorf("bucket %s at %s is not in the region given: correct region (%s)", s.cfg.Bucket, where, code)

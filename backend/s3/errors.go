@@ -24,6 +24,12 @@ func wrap(op, key string, err error) error {
 	return fmt.Errorf("s3 %s %s: %w", op, key, err)
 }
 
+// badKeys are the codes that mean the keys and not what they may do. versitygw's comes with status 404, which must not be taken
+// for a missing object.
+var badKeys = map[string]bool{
+	"InvalidAccessKeyId": true, "SignatureDoesNotMatch": true, "ExpiredToken": true, "InvalidToken": true, "XAdminUserNotFound": true,
+}
+
 // classify maps an error of the SDK to a sentinel of package backend; nil if none fits (Amazon S3 API Reference, "Error
 // responses"). What is unknown and not the caller's fault counts as unavailable.
 func classify(err error) error {
@@ -32,12 +38,15 @@ func classify(err error) error {
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
+		if badKeys[api.ErrorCode()] {
+			return backend.ErrPermission
+		}
 		switch api.ErrorCode() {
 		case "NoSuchKey", "NotFound", "NoSuchUpload":
 			return backend.ErrNotExist
 		case "NoSuchBucket":
 			return backend.ErrUnavailable // a store that is not there, not a file
-		case "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "Forbidden":
+		case "AccessDenied", "AllAccessDisabled", "Forbidden":
 			return backend.ErrPermission
 		case "InvalidObjectState":
 			return backend.ErrArchived

@@ -9,7 +9,7 @@ import (
 )
 
 var keyCases = []testcase{
-	{"Keys", FullMarkers, testKeys},
+	{"Keys", "", testKeys},
 	{"KeysNested", Nested, testNested},
 	{"KeysEmptySegments", EmptySegments, func(t *suite) { roundTrip(t, []string{"a//b", "//", "/lead", "x//", "x///y", "/"}) }},
 	{"KeysBackslash", Backslash, func(t *suite) { roundTrip(t, []string{`a\b`, `\`, `..\x`, `a\..\b`}) }},
@@ -30,6 +30,16 @@ var weird = []string{
 	".sluice", ".sluice/uploads/x", "%", "%zz", "\u2215", "nul%00", "x%0d%0a",
 }
 
+// weird leaves out what a server is known to lack: objects with the names of folders, and control bytes.
+func (t *suite) weird() []string {
+	return slices.DeleteFunc(slices.Clone(weird), func(key string) bool {
+		if t.Lacks[ControlBytes] != "" && strings.ContainsAny(key, "\x07") {
+			return true
+		}
+		return t.Lacks[Nested] != "" && slices.ContainsFunc(weird, func(other string) bool { return strings.HasPrefix(other, key+"/") })
+	})
+}
+
 func longKeys(n int) []string {
 	seg := strings.Repeat("s", 99) + "/"
 	one := strings.Repeat(seg, n/100) + strings.Repeat("k", n%100)
@@ -38,14 +48,23 @@ func longKeys(n int) []string {
 }
 
 // testKeys stores an object under every weird key at once: each must keep its own bytes and be listed under its own name.
-func testKeys(t *suite) { roundTrip(t, weird) }
+func testKeys(t *suite) { roundTrip(t, t.weird()) }
+
+// content is what is stored under a key: bytes that tell it from every other, but nothing in the marker of a directory where
+// the server takes no more.
+func (t *suite) content(key string) []byte {
+	if t.Lacks[FullMarkers] != "" && strings.HasSuffix(key, "/") {
+		return nil
+	}
+	return []byte("of " + key)
+}
 
 func roundTrip(t *suite, keys []string) {
 	for _, key := range keys {
-		t.put(key, []byte("of "+key))
+		t.put(key, t.content(key))
 	}
 	for _, key := range keys {
-		t.holds(key, []byte("of "+key))
+		t.holds(key, t.content(key))
 	}
 	want := slices.Sorted(slices.Values(keys))
 	if got := t.list("", backend.ListOptions{Recursive: true}); !slices.Equal(got, want) {
@@ -65,7 +84,7 @@ func roundTrip(t *suite, keys []string) {
 		if i%2 == 0 {
 			t.absent(key)
 		} else {
-			t.holds(key, []byte("of "+key))
+			t.holds(key, t.content(key))
 		}
 	}
 }

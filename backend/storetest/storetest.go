@@ -22,6 +22,7 @@ type Gap string
 const (
 	Nested         Gap = "a beside a/b"                      // an object cannot have the name of a folder
 	EmptySegments  Gap = "empty segments"                    // a//b, or a leading slash
+	ControlBytes   Gap = "control bytes in a listing"        // a listing that is not URL-encoded holds none
 	FullMarkers    Gap = "content in a marker"               // bytes in a key that ends in a slash
 	LongKeys       Gap = "long keys"                         // keys of Caps.MaxKey bytes
 	LongNames      Gap = "long names"                        // a segment of more than 255 bytes

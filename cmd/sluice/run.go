@@ -109,6 +109,10 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		log.Info("listening", logs.Address, l.Addr().String(), logs.Mode, l.name)
 		group.Go(func() error { return server.Serve(l, l.mode) })
 	}
+	group.Go(func() error {
+		recoverRenames(ctx, stores, engine, log)
+		return nil
+	})
 	ready.Store(true)
 	log.Info("ready", logs.Version, release(), logs.Passive, cfg.Passive.Ports.String(), logs.Users, len(users))
 	if opts.Ready != nil {

@@ -85,7 +85,7 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 	case "s3":
 		store, err = s3.Open(ctx, s3.Config{
 			Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
-			AccessKey: s.AccessKey, SecretKey: string(s.SecretKey),
+			AccessKey: s.AccessKey, SecretKey: string(s.SecretKey), Checksum: s.Checksum,
 		})
 	default:
 		err = fmt.Errorf("unknown type %s", s.Type)
@@ -96,7 +96,7 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 	return store, nil
 }
 
-// reach asks the store for a first row.
+// reach asks the store whether it is there, or else for a first row.
 func reach(ctx context.Context, name string, s config.Store, store backend.Store) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -78,6 +80,40 @@ func TestProbeStore(t *testing.T) {
 				t.Errorf("left behind: %v", m.Keys())
 			}
 		})
+	}
+}
+
+// What an S3 server answers at the start becomes one sentence that says what to do.
+func TestReachS3(t *testing.T) {
+	for _, tt := range []struct {
+		status     int
+		code, want string
+	}{
+		{200, "", ""},
+		{404, "NoSuchBucket", "store lab: bucket lab does not exist at URL: create it or correct the name"},
+		{403, "SignatureDoesNotMatch", "store lab: URL refuses the keys for bucket lab (SignatureDoesNotMatch): correct accessKey and secretKey"},
+		{403, "InvalidAccessKeyId", "store lab: URL refuses the keys for bucket lab (InvalidAccessKeyId): correct accessKey and secretKey"},
+		{403, "AccessDenied", "store lab: URL denies access to bucket lab: let these keys list, read and write it"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(tt.status)
+			if tt.status == http.StatusOK {
+				fmt.Fprint(w, `<ListBucketResult><Name>lab</Name></ListBucketResult>`)
+				return
+			}
+			fmt.Fprintf(w, `<Error><Code>%s</Code><Message>No.</Message></Error>`, tt.code)
+		}))
+		defer server.Close()
+		s := config.Store{Type: "s3", Bucket: "lab", Region: "us-east-1", Endpoint: server.URL, PathStyle: true, AccessKey: "AK", SecretKey: "hunter2"}
+		store, err := openStore(t.Context(), "lab", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = reach(t.Context(), "lab", s, store)
+		if got := fmt.Sprint(err); err != nil && got != strings.ReplaceAll(tt.want, "URL", server.URL) || err == nil && tt.want != "" {
+			t.Errorf("%d %s: %s, want %s", tt.status, tt.code, got, tt.want)
+		}
 	}
 }
 

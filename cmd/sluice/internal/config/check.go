@@ -148,7 +148,7 @@ func (k *checker) checkTLS() {
 }
 
 func (k *checker) checkStore(at string, s Store) {
-	s3 := []string{"bucket", "region", "endpoint", "pathStyle", "accessKey", "secretKey"}
+	s3 := []string{"bucket", "region", "endpoint", "pathStyle", "accessKey", "secretKey", "checksum"}
 	file := []string{"path"}
 	var foreign []string
 	switch s.Type {
@@ -163,6 +163,7 @@ func (k *checker) checkStore(at string, s Store) {
 		if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 			k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
 		}
+		k.oneOf(at+".checksum", s.Checksum, "crc64nvme", "crc32c", "crc32", "md5", "none")
 	case "file":
 		foreign = s3
 		if s.Path == "" {

@@ -83,6 +83,7 @@ type Store struct {
 	PathStyle bool   `yaml:"pathStyle"`
 	AccessKey string `yaml:"accessKey"` // empty: the SDK's own sources, such as the environment or a role
 	SecretKey Secret `yaml:"secretKey"`
+	Checksum  string `yaml:"checksum"` // crc64nvme (default), crc32c, crc32, md5, none: what the store can check
 
 	Path string `yaml:"path"` // file: a directory
 }

@@ -198,7 +198,7 @@ sluice.yaml:1:56: tls.minVersion: must be 1.2 or 1.3
 sluice.yaml:1:76: tls.closeNotify: must be strict or lenient`},
 		{"stores", strings.Replace(minimal, "stores: {", `stores: {
   a: {type: gcs, bucket: b}, b: {type: ftp}, c: {bucket: x},
-  d: {type: s3, accessKey: k, endpoint: "localhost:9000", path: y},
+  d: {type: s3, accessKey: k, endpoint: "localhost:9000", path: y, checksum: sha1},
   e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: gcs is for a later version: this one has s3 and file
 sluice.yaml:3:40: stores.b.type: must be s3 or file
 sluice.yaml:3:46: stores.c.type: missing: this version has s3 and file
@@ -206,6 +206,7 @@ sluice.yaml:4:3: stores.d.bucket: missing: the name of the bucket
 sluice.yaml:4:3: stores.d: accessKey and secretKey go together: give both, or neither to use the environment or the machine's role
 sluice.yaml:4:41: stores.d.endpoint: must be a URL such as https://s3.example.org
 sluice.yaml:4:65: stores.d.path: does not belong to a store of type s3
+sluice.yaml:4:78: stores.d.checksum: must be crc64nvme, crc32c, crc32, md5 or none
 sluice.yaml:5:3: stores.e.path: missing: the directory that holds the files
 sluice.yaml:5:27: stores.e.bucket: does not belong to a store of type file`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}

@@ -21,6 +21,7 @@ const (
 	Mode     = "mode"    // of a control listener
 	Passive  = "passive" // ports
 	Remote   = "remote"
+	Store    = "store"
 	Until    = "until"
 	User     = "user"
 	Users    = "users"
