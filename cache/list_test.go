@@ -104,8 +104,8 @@ func TestLongListing(t *testing.T) {
 	}
 	m.are(t, "second time", none{"list": 100 - (cached - 1)}) // the end is a chunk without rows
 	n := 0
-	for range s.List(ctx, "", backend.ListOptions{Limit: 3}) {
-		if n++; n == 3 {
+	for _, err := range s.List(ctx, "", backend.ListOptions{Limit: 3}) {
+		if n++; err != nil || n == 3 {
 			break
 		}
 	}
@@ -200,7 +200,10 @@ func drop(tb testing.TB, s backend.Store, key string) {
 // top lists the store itself, and counts that it did.
 func (r *requests) top(prefix string) []string {
 	var keys []string
-	for e := range r.Store.List(ctx, prefix, backend.ListOptions{}) {
+	for e, err := range r.List(ctx, prefix, backend.ListOptions{}) {
+		if err != nil {
+			break
+		}
 		keys = append(keys, e.Key)
 	}
 	r.tops++

@@ -151,7 +151,7 @@ func (w *world) lived(keys []string, alive bool, from, to time.Time) bool {
 		}
 	}
 	return slices.ContainsFunc(times, func(at time.Time) bool {
-		any := slices.ContainsFunc(keys, func(key string) bool {
+		found := slices.ContainsFunc(keys, func(key string) bool {
 			h := w.history[key]
 			i := slices.IndexFunc(h, func(s state) bool { return s.at.After(at) })
 			if i < 0 {
@@ -159,6 +159,6 @@ func (w *world) lived(keys []string, alive bool, from, to time.Time) bool {
 			}
 			return h[i-1].etag != ""
 		})
-		return any == alive
+		return found == alive
 	})
 }

@@ -17,7 +17,7 @@ import (
 // a plan can be played again.
 func (w *world) pause(key string) time.Duration {
 	h := fnv.New64a()
-	fmt.Fprint(h, w.Seed, key, time.Now().UnixNano())
+	_, _ = fmt.Fprint(h, w.Seed, key, time.Now().UnixNano())
 	return time.Duration(rand.New(rand.NewPCG(h.Sum64(), 0)).IntN(1_500_000)) * time.Microsecond
 }
 

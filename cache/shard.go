@@ -219,7 +219,7 @@ func (s *shard) drop(k id) {
 		f.stale = true
 		delete(s.fills, k)
 	}
-	if e, ok := s.lru.Peek(k); ok && !(e.kind == doubt && s.cache.fresh(e)) {
+	if e, ok := s.lru.Peek(k); ok && (e.kind != doubt || !s.cache.fresh(e)) {
 		s.lru.Remove(k)
 	}
 }

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"context"
-	"sort"
 
 	"sluice/protocol/wire"
 )
@@ -44,11 +43,9 @@ type command struct {
 	help   string // the syntax
 }
 
-// commands is filled in by init: the handlers of FEAT and HELP read it.
-var commands map[string]*command
-
-func init() {
-	commands = map[string]*command{
+// commandTable makes the table. It belongs to the server, since the handlers of FEAT and HELP read it.
+func commandTable() map[string]*command {
+	commands := map[string]*command{
 		// Access control (RFC 959 4.1.1, RFC 4217)
 		"USER": {run: (*session).user, arg: needed, help: "USER name"},
 		"PASS": {run: (*session).pass, help: "PASS password"},
@@ -116,13 +113,5 @@ func init() {
 	for _, verb := range []string{"SMNT", "ADAT", "MIC", "CONF", "ENC", "SSCN", "CPSV", "LPSV", "LPRT", "SPSV", "RMDA", "THMB", "XRCP", "XRSQ", "XSEM", "XSEN", "XPRT", "MLFL", "MSND", "MSOM", "MSAM", "MRSQ", "MRCP"} {
 		commands[verb] = &command{run: (*session).refused, help: verb + " is not served"}
 	}
-}
-
-func verbs() []string {
-	names := make([]string, 0, len(commands))
-	for verb := range commands {
-		names = append(names, verb)
-	}
-	sort.Strings(names)
-	return names
+	return commands
 }

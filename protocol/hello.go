@@ -39,8 +39,8 @@ func (s *session) lang(_ context.Context, arg string) (wire.Reply, error) {
 }
 
 // client is CLNT and CSID: what the client says of itself stands in the log.
-func (s *session) client(_ context.Context, arg string) (wire.Reply, error) {
-	s.log.Debug("client", "software", arg)
+func (s *session) client(ctx context.Context, arg string) (wire.Reply, error) {
+	s.log.DebugContext(ctx, "client", "software", arg)
 	return reply(200, "Noted"), nil
 }
 

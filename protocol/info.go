@@ -3,6 +3,8 @@ package protocol
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -18,7 +20,7 @@ const maxStat = 1000
 // features is RFC 2389 3: what works now, in an order that stays.
 func (s *session) features(context.Context, string) (wire.Reply, error) {
 	lines := []string{s.facts.Feature(), "TVFS", "UTF8"}
-	for _, row := range commands {
+	for _, row := range s.srv.commands {
 		if row.feat != "" {
 			lines = append(lines, row.feat)
 		}
@@ -36,7 +38,7 @@ func (s *session) noop(context.Context, string) (wire.Reply, error) { return rep
 
 func (s *session) helpText(_ context.Context, arg string) (wire.Reply, error) {
 	if arg != "" {
-		row := commands[strings.ToUpper(strings.TrimSpace(arg))]
+		row := s.srv.commands[strings.ToUpper(strings.TrimSpace(arg))]
 		if row == nil {
 			return reply(502, "Unknown command"), nil
 		}
@@ -44,7 +46,7 @@ func (s *session) helpText(_ context.Context, arg string) (wire.Reply, error) {
 	}
 	lines := []string{"Commands:"}
 	var row strings.Builder
-	for i, verb := range verbs() {
+	for i, verb := range slices.Sorted(maps.Keys(s.srv.commands)) {
 		fmt.Fprintf(&row, "%-6s", verb)
 		if i%8 == 7 {
 			lines = append(lines, strings.TrimRight(row.String(), " "))

@@ -11,7 +11,7 @@ import (
 
 // auth upgrades the control connection (RFC 4217 4). What the client sent behind the command in clear is never obeyed: it
 // ends the session.
-func (s *session) auth(_ context.Context, arg string) (wire.Reply, error) {
+func (s *session) auth(ctx context.Context, arg string) (wire.Reply, error) {
 	mechanism := strings.ToUpper(strings.TrimSpace(arg))
 	implied := mechanism == "SSL" || mechanism == "TLS-P" // the old drafts protect data connections as well
 	switch {
@@ -28,8 +28,8 @@ func (s *session) auth(_ context.Context, arg string) (wire.Reply, error) {
 	s.reset(implied)
 	s.reply(reply(234, "Begin TLS"))
 	s.flush()
-	if err := s.startTLS(); err != nil {
-		s.log.Info("TLS handshake failed", "error", err)
+	if err := s.startTLS(ctx); err != nil {
+		s.log.InfoContext(ctx, "TLS handshake failed", "error", err)
 		s.closing = true
 	}
 	return wire.Reply{}, nil
@@ -87,14 +87,14 @@ func (s *session) login(ctx context.Context, password []byte) (wire.Reply, error
 	case asked:
 		return wire.Reply{}, ErrDenied
 	case errors.Is(err, ErrDenied):
-		s.log.Info("login denied", "user", s.name)
+		s.log.InfoContext(ctx, "login denied", "user", s.name)
 		return wire.Reply{}, ErrDenied
 	case errors.Is(err, ErrBusy):
-		s.log.Info("login refused: too many sessions", "user", s.name)
+		s.log.InfoContext(ctx, "login refused: too many sessions", "user", s.name)
 		s.closing = true
 		return reply(421, "Too many sessions; try again later"), nil
 	case err != nil:
-		s.log.Error("login failed", "user", s.name, "error", err)
+		s.log.ErrorContext(ctx, "login failed", "user", s.name, "error", err)
 		s.closing = true
 		return reply(421, "Login is not possible now; try again later"), nil
 	}
@@ -104,7 +104,7 @@ func (s *session) login(ctx context.Context, password []byte) (wire.Reply, error
 	if s.srv.cfg.Hooks.Session != nil {
 		s.srv.cfg.Hooks.Session(true)
 	}
-	s.log.Info("logged in", "tls", s.secure)
+	s.log.InfoContext(ctx, "logged in", "tls", s.secure)
 	return reply(230, "Logged in"), nil
 }
 

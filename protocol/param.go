@@ -156,7 +156,7 @@ func (s *session) opts(_ context.Context, arg string) (wire.Reply, error) {
 		}
 		return reply(200, text), nil
 	default:
-		if commands[strings.ToUpper(verb)] != nil {
+		if s.srv.commands[strings.ToUpper(verb)] != nil {
 			return reply(501, "That command has no options"), nil
 		}
 	}

@@ -52,9 +52,9 @@ func (s *session) errorReply(ctx context.Context, cmd wire.Command, err error) w
 	for _, row := range errorReplies {
 		if errors.Is(err, row.err) {
 			if row.reply.Code/100 == 4 {
-				s.log.Warn("command failed", "command", cmd.String(), "code", row.reply.Code, "error", err)
+				s.log.WarnContext(ctx, "command failed", "command", cmd.String(), "code", row.reply.Code, "error", err)
 			} else {
-				s.log.Debug("command refused", "command", cmd.String(), "code", row.reply.Code, "error", err)
+				s.log.DebugContext(ctx, "command refused", "command", cmd.String(), "code", row.reply.Code, "error", err)
 			}
 			return row.reply
 		}

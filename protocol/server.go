@@ -31,6 +31,8 @@ var (
 // Server serves FTPS control connections. Make one with New.
 type Server struct {
 	cfg      Config
+	commands map[string]*command
+	site     map[string]*siteCommand
 	ctx      context.Context // of all sessions; ends when the grace of Shutdown is over
 	cancel   context.CancelCauseFunc
 	draining chan struct{}
@@ -42,8 +44,8 @@ type Server struct {
 	shut      bool
 }
 
-// New checks the configuration and returns a Server.
-func New(cfg Config) (*Server, error) {
+// New checks the configuration and returns a Server. Its sessions have the values of ctx, but do not end with it: Shutdown ends them.
+func New(ctx context.Context, cfg Config) (*Server, error) {
 	switch {
 	case cfg.Driver == nil:
 		return nil, errors.New("protocol: Config.Driver is needed")
@@ -61,8 +63,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, draining: make(chan struct{}), listeners: map[net.Listener]struct{}{}}
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s := &Server{cfg: cfg, commands: commandTable(), site: siteTable(), draining: make(chan struct{}), listeners: map[net.Listener]struct{}{}}
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return s, nil
 }
 

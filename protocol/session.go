@@ -95,7 +95,7 @@ func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
 	inlineUrgent(conn)
 	s.control(conn)
 	if mode == Implicit {
-		if err := s.startTLS(); err != nil {
+		if err := s.startTLS(s.ctx); err != nil {
 			s.log.Info("TLS handshake failed", "error", err)
 			return
 		}
@@ -211,10 +211,10 @@ func (s *session) read() {
 }
 
 // startTLS does the handshake on the control connection.
-func (s *session) startTLS() error {
+func (s *session) startTLS(ctx context.Context) error {
 	cfg := s.data.SetTLS(s.srv.cfg.TLS())
 	conn := tls.Server(s.conn, cfg)
-	ctx, cancel := context.WithTimeout(s.ctx, s.srv.cfg.LoginTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.LoginTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return err
@@ -308,7 +308,7 @@ func (s *session) take(it item) {
 		}
 		return
 	}
-	row := commands[it.cmd.Verb]
+	row := s.srv.commands[it.cmd.Verb]
 	switch {
 	case s.current == nil:
 		s.dispatch(it)
@@ -344,7 +344,7 @@ func (s *session) dispatch(it item) {
 	if rep.Code != 0 {
 		s.reply(rep)
 		if s.srv.cfg.Hooks.Command != nil {
-			s.srv.cfg.Hooks.Command(verbLabel(it.cmd.Verb), rep.Code)
+			s.srv.cfg.Hooks.Command(s.verbLabel(it.cmd.Verb), rep.Code)
 		}
 		s.judge(rep.Code)
 	}
@@ -354,8 +354,8 @@ func (s *session) dispatch(it item) {
 }
 
 // verbLabel keeps what a client invents out of metrics.
-func verbLabel(verb string) string {
-	if commands[verb] == nil {
+func (s *session) verbLabel(verb string) string {
+	if s.srv.commands[verb] == nil {
 		return "other"
 	}
 	return verb
@@ -388,7 +388,7 @@ func (s *session) execute(it item) wire.Reply {
 		return reply(501, "NUL or CR in a command")
 	}
 	cmd := it.cmd
-	row := commands[cmd.Verb]
+	row := s.srv.commands[cmd.Verb]
 	var keeps mark
 	if row != nil {
 		keeps = row.keeps

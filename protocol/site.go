@@ -20,11 +20,9 @@ type siteCommand struct {
 	help string
 }
 
-// siteCommands is filled in by init: SITE HELP reads it.
-var siteCommands map[string]*siteCommand
-
-func init() {
-	siteCommands = map[string]*siteCommand{
+// siteTable makes the table. It belongs to the server, since SITE HELP reads it.
+func siteTable() map[string]*siteCommand {
+	return map[string]*siteCommand{
 		"HELP":    {run: (*session).siteHelp, help: "HELP"},
 		"IDLE":    {run: (*session).siteIdle, help: "IDLE [seconds]"},
 		"CHMOD":   {run: (*session).siteChmod, arg: needed, help: "CHMOD mode path"},
@@ -38,7 +36,7 @@ func init() {
 // site answers an unknown command with one line that is no reason to give up: z/OS and IBM i send theirs before each PUT.
 func (s *session) site(ctx context.Context, arg string) (wire.Reply, error) {
 	verb, rest, _ := strings.Cut(strings.TrimLeft(arg, " "), " ")
-	row := siteCommands[strings.ToUpper(verb)]
+	row := s.srv.site[strings.ToUpper(verb)]
 	switch {
 	case row == nil:
 		return reply(502, "Unknown SITE command; see SITE HELP"), nil
@@ -49,8 +47,8 @@ func (s *session) site(ctx context.Context, arg string) (wire.Reply, error) {
 }
 
 func (s *session) siteHelp(context.Context, string) (wire.Reply, error) {
-	lines := make([]string, 0, len(siteCommands))
-	for _, row := range siteCommands {
+	lines := make([]string, 0, len(s.srv.site))
+	for _, row := range s.srv.site {
 		lines = append(lines, "SITE "+row.help)
 	}
 	sort.Strings(lines)
@@ -76,7 +74,7 @@ func (s *session) siteIdle(_ context.Context, arg string) (wire.Reply, error) {
 func (s *session) siteChmod(ctx context.Context, arg string) (wire.Reply, error) {
 	mode, name, _ := strings.Cut(arg, " ")
 	if name == "" || strings.Trim(mode, "01234567") != "" || len(mode) > 4 {
-		return reply(501, "Syntax: SITE "+siteCommands["CHMOD"].help), nil
+		return reply(501, "Syntax: SITE "+s.srv.site["CHMOD"].help), nil
 	}
 	if _, err := s.account.FS.Stat(ctx, s.path(name)); err != nil && !hidden(err) {
 		return wire.Reply{}, err

@@ -52,12 +52,12 @@ func startServer(t *testing.T, config map[string]string) *wiretest.Server {
 	if !ok {
 		t.Fatalf("match %q", config["match"])
 	}
-	passive, err := dataconn.Listen(dataconn.Config{FirstPort: 21000, LastPort: 21003, Match: match, Listen: network.Listen})
+	passive, err := dataconn.Listen(t.Context(), dataconn.Config{FirstPort: 21000, LastPort: 21003, Match: match, Listen: network.Listen})
 	if err != nil {
 		t.Fatal(err)
 	}
 	fs := newFS(t)
-	server, err := protocol.New(protocol.Config{
+	server, err := protocol.New(t.Context(), protocol.Config{
 		Driver:     &driver{fs: func() fsys { return fs }},
 		TLS:        func() *tls.Config { return serverTLS },
 		Passive:    passive,

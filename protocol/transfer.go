@@ -98,7 +98,7 @@ func (s *session) begin(cmd wire.Command, row *command) wire.Reply {
 func (t *transfer) run(ctx context.Context, log *slog.Logger, do job) (rep wire.Reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			log.Error("panic in a transfer", "panic", p, "stack", string(debug.Stack()))
+			log.ErrorContext(ctx, "panic in a transfer", "panic", p, "stack", string(debug.Stack()))
 			err = errors.New("panic in a transfer")
 		}
 	}()

@@ -55,8 +55,8 @@ func (w *walk) folder(above, dir string) error {
 			return err
 		}
 		switch {
-		case !strings.HasPrefix(it.key, w.prefix) && !(it.dir != "" && strings.HasPrefix(w.prefix, it.key)):
-		case it.key <= w.opts.After && !(it.dir != "" && w.opts.Recursive && strings.HasPrefix(w.opts.After, it.key)):
+		case !strings.HasPrefix(it.key, w.prefix) && (it.dir == "" || !strings.HasPrefix(w.prefix, it.key)):
+		case it.key <= w.opts.After && (it.dir == "" || !w.opts.Recursive || !strings.HasPrefix(w.opts.After, it.key)):
 		case it.dir != "" && w.opts.Recursive:
 			err = w.folder(it.key, it.dir)
 		case it.dir != "":

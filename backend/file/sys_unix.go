@@ -38,5 +38,5 @@ func sysStat(fi fs.FileInfo) (inode uint64, changed int64) {
 	if !ok {
 		return 0, 0
 	}
-	return uint64(st.Ino), ctime(st)
+	return st.Ino, ctime(st)
 }

@@ -48,7 +48,7 @@ func (c checksum) of(p []byte) sums {
 	case crc32IEEE:
 		return sums{crc32: encode32(crc32.ChecksumIEEE(p))}
 	case md5Sum:
-		v := md5.Sum(p) //nolint:gosec // see the import
+		v := md5.Sum(p)
 		s := base64.StdEncoding.EncodeToString(v[:])
 		return sums{md5: &s}
 	}
@@ -111,7 +111,7 @@ func (s sums) proof(n int64) func(*s3.HeadObjectOutput) bool {
 // multipartETag is the ETag that S3 gives an object of these parts: the MD5 of their ETags and their number. It is not so with
 // SSE-KMS, and elsewhere as the server likes.
 func multipartETag(parts []types.CompletedPart) string {
-	h := md5.New() //nolint:gosec // see the import
+	h := md5.New()
 	for _, p := range parts {
 		b, err := hex.DecodeString(strings.Trim(aws.ToString(p.ETag), `"`))
 		if err != nil || len(b) != md5.Size {

@@ -55,7 +55,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	case cfg.Profile != "" && cfg.AccessKey != "":
 		return nil, errors.New("a profile and an access key exclude each other: give one of them")
 	}
-	clear := false
+	plain := false
 	if cfg.Endpoint != "" {
 		u, err := url.Parse(cfg.Endpoint)
 		if err != nil || u.User != nil { // what is not shown might be a password
@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			return nil, fmt.Errorf("endpoint %q: give a URL such as https://s3.example.org", cfg.Endpoint)
 		}
-		clear = u.Scheme == "http"
+		plain = u.Scheme == "http"
 	}
 	client := awshttp.NewBuildableClient().WithReadTimeout(time.Minute).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024 // a part must not pay for a new connection
@@ -101,7 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return &Store{cfg: cfg, sum: checksum(cfg.Checksum), client: s3.NewFromConfig(sdk, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
 		o.BaseEndpoint = optional(cfg.Endpoint)
-		if clear {
+		if plain {
 			// Over TLS the SDK leaves the SHA-256 of bodies out by itself; in clear it would read each body twice.
 			o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 		}
@@ -120,15 +120,15 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	code := apiCode(err)
 	switch class := classify(err); {
-	case code == "NoSuchBucket" || class == backend.ErrNotExist:
+	case code == "NoSuchBucket" || errors.Is(class, backend.ErrNotExist):
 		return fmt.Errorf("bucket %s does not exist at %s: create it or correct the name", s.cfg.Bucket, where)
 	case badKeys[code]:
 		return fmt.Errorf("%s refuses the keys for bucket %s (%s): correct accessKey and secretKey", where, s.cfg.Bucket, code)
 	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
 		return fmt.Errorf("bucket %s at %s is not in the region given: correct region (%s)", s.cfg.Bucket, where, code)
-	case class == backend.ErrPermission:
+	case errors.Is(class, backend.ErrPermission):
 		return fmt.Errorf("%s denies access to bucket %s: let these keys list, read and write it", where, s.cfg.Bucket)
-	case class == backend.ErrUnavailable:
+	case errors.Is(class, backend.ErrUnavailable):
 		return fmt.Errorf("%s cannot be reached: check the endpoint and that it is running: %w", where, cause(err))
 	}
 	return fmt.Errorf("bucket %s at %s: %w", s.cfg.Bucket, where, err)

@@ -2,7 +2,7 @@ package s3
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // what ETags are made of
+	"crypto/md5" // what ETags are made of
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +18,7 @@ import (
 )
 
 func md5Of(s string) []byte {
-	sum := md5.Sum([]byte(s)) //nolint:gosec // see the import
+	sum := md5.Sum([]byte(s))
 	return sum[:]
 }
 
@@ -134,7 +134,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		s.aborts++
 		w.WriteHeader(http.StatusNoContent)
 	case q.Has("uploadId"):
-		fmt.Fprintf(w, "<ListPartsResult>%s</ListPartsResult>", next(&s.lists))
+		_, _ = fmt.Fprintf(w, "<ListPartsResult>%s</ListPartsResult>", next(&s.lists))
 	}
 }
 

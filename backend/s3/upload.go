@@ -276,7 +276,7 @@ func (u *upload) Abort(ctx context.Context) error {
 
 // gone takes an upload that does not exist for aborted.
 func (u *upload) gone(op string, err error) error {
-	if err == nil || classify(err) == backend.ErrNotExist {
+	if err == nil || errors.Is(classify(err), backend.ErrNotExist) {
 		return nil
 	}
 	return wrap(op, u.key, err)

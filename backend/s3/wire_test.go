@@ -39,7 +39,7 @@ func connect(t *testing.T, cfg Config) *Store {
 func fail(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>no</Message><RequestId>1</RequestId></Error>", code)
+	_, _ = fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>no</Message><RequestId>1</RequestId></Error>", code)
 }
 
 // TestPutOnWire: a body goes once, in one piece, with the one checksum that was asked for and without a hash of the SDK.
@@ -193,7 +193,7 @@ func TestWrongChecksum(t *testing.T) {
 		case q.Has("uploads"):
 			_, _ = io.WriteString(w, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
 		case r.Method == http.MethodPost:
-			fmt.Fprintf(w, "<CompleteMultipartUploadResult><ETag>e</ETag><ChecksumCRC64NVME>%s</ChecksumCRC64NVME></CompleteMultipartUploadResult>", wrong)
+			_, _ = fmt.Fprintf(w, "<CompleteMultipartUploadResult><ETag>e</ETag><ChecksumCRC64NVME>%s</ChecksumCRC64NVME></CompleteMultipartUploadResult>", wrong)
 		case q.Get("partNumber") == "2":
 			w.Header().Del("X-Amz-Checksum-Crc64nvme")
 		}
@@ -264,7 +264,7 @@ func TestListOnWire(t *testing.T) {
 		if q.Get("continuation-token") == "2" {
 			page = `<IsTruncated>false</IsTruncated><CommonPrefixes><Prefix>d%2B/</Prefix></CommonPrefixes><Contents><Key>e</Key><Size>1</Size><ETag>"e"</ETag></Contents>`
 		}
-		fmt.Fprintf(w, "<ListBucketResult><EncodingType>url</EncodingType>%s</ListBucketResult>", page)
+		_, _ = fmt.Fprintf(w, "<ListBucketResult><EncodingType>url</EncodingType>%s</ListBucketResult>", page)
 	}, Config{})
 	var got []string
 	for e, err := range s.List(t.Context(), "", backend.ListOptions{After: "a/b"}) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,8 +125,8 @@ func testReadReplaced(t *suite) {
 	}
 	t.put("o", two)
 	rest, err := io.ReadAll(r)
-	if err == nil && !bytes.Equal(append(head, rest...), one) {
-		t.Errorf("a read across a replacement gave %s, want %s", brief(append(head, rest...)), brief(one))
+	if err == nil && !bytes.Equal(slices.Concat(head, rest), one) {
+		t.Errorf("a read across a replacement gave %s, want %s", brief(slices.Concat(head, rest)), brief(one))
 	}
 	t.holds("o", two)
 }

@@ -162,7 +162,7 @@ func (t *suite) upload(key string, opts backend.PutOptions) backend.Upload {
 		t.Fatalf("NewUpload %q: %v", key, err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
 		defer cancel()
 		if err := u.Abort(ctx); err != nil {
 			t.Errorf("Abort %q: %v", key, err)

@@ -106,7 +106,10 @@ func TestCopy(t *testing.T) {
 				t.Fatal(err)
 			}
 			var src backend.Object
-			for row := range s.List(t.Context(), "k", backend.ListOptions{}) {
+			for row, err := range s.List(t.Context(), "k", backend.ListOptions{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
 				src = row.Object
 			}
 			got, err := e.Copy(t.Context(), s, "l", src, backend.CopyOptions{If: backend.Condition{Absent: true}})

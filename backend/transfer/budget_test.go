@@ -60,7 +60,7 @@ func TestBudgetSlowUploads(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				pw.Write(make([]byte, 100_000))
+				_, _ = pw.Write(make([]byte, 100_000))
 				<-ctx.Done()
 				pw.CloseWithError(io.ErrUnexpectedEOF)
 			})

@@ -69,7 +69,7 @@ func (e *Engine) copy(ctx context.Context, store backend.Store, dst string, src 
 		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
 		defer cancel()
 		if dropped := retry(c, up.Abort); dropped != nil {
-			err = fmt.Errorf("%w (and the clean-up failed: %v)", err, dropped)
+			err = fmt.Errorf("%w (and the clean-up failed: %s)", err, dropped.Error())
 		}
 	}
 	return obj, err

@@ -184,7 +184,7 @@ func (r *reader) reopen() error {
 func (r *reader) open(off, length int64) (io.ReadCloser, error) {
 	body, obj, err := r.store.Open(r.ctx, r.key, backend.OpenOptions{Offset: off, Length: length, ETag: r.etag})
 	if errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrRange) {
-		return nil, fmt.Errorf("%w: %v", backend.ErrChanged, err)
+		return nil, fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
 	}
 	if err != nil {
 		return nil, err

@@ -121,7 +121,7 @@ func TestOpenChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 		if gone {
-			s.Delete(t.Context(), "k", backend.DeleteOptions{})
+			_ = s.Delete(t.Context(), "k", backend.DeleteOptions{})
 		} else {
 			mustPut(t, s, "k", pattern(999))
 		}
@@ -209,7 +209,7 @@ func TestOpenWindowNarrows(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		io.CopyN(io.Discard, onlyReader{r}, 8*mib)
+		_, _ = io.CopyN(io.Discard, onlyReader{r}, 8*mib)
 		if b.Used() == 0 {
 			t.Error("no window")
 		}
@@ -267,7 +267,7 @@ func TestOpenClose(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				io.CopyN(io.Discard, onlyReader{r}, n)
+				_, _ = io.CopyN(io.Discard, onlyReader{r}, n)
 				if cancelFirst {
 					cancel(errBroken)
 					if _, err := io.ReadAll(r); !errors.Is(err, errBroken) && !errors.Is(err, context.Canceled) {

@@ -98,7 +98,7 @@ func (e *Engine) upload(ctx context.Context, u *upload) (backend.Object, error) 
 		u.cancel(err)
 	}
 	if dropped := u.drop(ctx, err != nil); err != nil && dropped != nil {
-		err = fmt.Errorf("%w (and the clean-up failed: %v)", err, dropped)
+		err = fmt.Errorf("%w (and the clean-up failed: %s)", err, dropped.Error())
 	}
 	if err != nil {
 		return backend.Object{}, fmt.Errorf("upload %s: %w", u.key, err)
@@ -191,7 +191,7 @@ func (u *upload) finish(ctx context.Context) (backend.Object, error) {
 		return backend.Object{}, err
 	}
 	u.main.wg.Wait()
-	if err := context.Cause(u.ctx); err != nil {
+	if err := context.Cause(u.ctx); err != nil { //nolint:contextcheck // of the parts, made from that of Upload
 		return backend.Object{}, err
 	}
 	for i := range u.segments {

@@ -109,7 +109,7 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 	}
 	if err != nil {
 		if up.If.Absent && errors.Is(err, backend.ErrChanged) {
-			return Info{}, fmt.Errorf("%w: %v", ErrExist, err)
+			return Info{}, fmt.Errorf("%w: %s", ErrExist, err.Error())
 		}
 		return Info{}, err
 	}

@@ -53,7 +53,7 @@ func (m *move) collect(ctx context.Context, limit int) error {
 		}
 		rel := row.Key[len(m.From):]
 		if err := backend.CheckKey(m.To+rel, maxKey); err != nil {
-			return fmt.Errorf("%w: %v", ErrName, err)
+			return fmt.Errorf("%w: %s", ErrName, err.Error())
 		}
 		m.Items = append(m.Items, item{Rel: rel, Size: row.Size, ETag: row.ETag, source: row.Object})
 	}
@@ -87,7 +87,7 @@ func (m *move) run(ctx context.Context) error {
 	defer done()
 	if err != nil {
 		if undo := m.rollback(last, time.Time{}); undo != nil {
-			return fmt.Errorf("%w (and not all copies are removed yet: %v)", err, undo)
+			return fmt.Errorf("%w (and not all copies are removed yet: %s)", err, undo.Error())
 		}
 	} else if err = m.finish(last, m.Items); err != nil && !errors.Is(err, backend.ErrChanged) {
 		return fmt.Errorf("not all of the source is deleted yet: %w", err)

@@ -76,7 +76,7 @@ func (t *Tree) resolve(name string) (node, error) {
 	}
 	if n.rel != "" {
 		if err := backend.CheckKey(n.key(), n.mount.Store.Caps().MaxKey); err != nil {
-			return node{}, fmt.Errorf("%w: %v", ErrName, err)
+			return node{}, fmt.Errorf("%w: %s", ErrName, err.Error())
 		}
 	}
 	return n, nil

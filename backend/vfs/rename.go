@@ -113,7 +113,7 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	}
 	if err != nil && old == nil {
 		if undo := deleteVersion(ctx, dst.store(), made); undo != nil {
-			return fmt.Errorf("%w (and the copy stays: %v)", err, undo)
+			return fmt.Errorf("%w (and the copy stays: %s)", err, undo.Error())
 		}
 	}
 	return err

@@ -325,7 +325,7 @@ func TestRecoverSparesOthers(t *testing.T) {
 			time.Sleep(lease)
 			put(t, s, "d/a", []byte("NEW"), nil) // changed at the source
 			put(t, s, "e/b", []byte("new"), nil) // at the destination, with the same size
-			s.Delete(t.Context(), "e/c", backend.DeleteOptions{})
+			_ = s.Delete(t.Context(), "e/c", backend.DeleteOptions{})
 			put(t, s, "e/d", []byte("new"), nil)
 			wantErr(t, "recover", Recover(t.Context(), s, engine), nil)
 			if deleting {

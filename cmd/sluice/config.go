@@ -45,9 +45,9 @@ func checkConfig(ctx context.Context, out io.Writer, file string, probe bool) er
 		if err := tryStore(ctx, name, cfg.Stores[name]); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "store %s: reached, written, read, deleted\n", name)
+		_, _ = fmt.Fprintf(out, "store %s: reached, written, read, deleted\n", name)
 	}
-	fmt.Fprintf(out, "%s: ok (%d users, %d stores)\n", file, len(cfg.Users), len(cfg.Stores))
+	_, _ = fmt.Fprintf(out, "%s: ok (%d users, %d stores)\n", file, len(cfg.Users), len(cfg.Stores))
 	return nil
 }
 

@@ -46,10 +46,10 @@ func root() *cobra.Command {
 func report(w io.Writer, err error) {
 	var problems config.Problems
 	if errors.As(err, &problems) {
-		fmt.Fprintln(w, problems)
+		_, _ = fmt.Fprintln(w, problems)
 		return
 	}
-	fmt.Fprintf(w, "sluice: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	_, _ = fmt.Fprintf(w, "sluice: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 // group returns a command that does nothing but hold others.

@@ -22,7 +22,7 @@ func recoverRenames(ctx context.Context, stores map[string]backend.Store, engine
 	for {
 		for name, store := range stores {
 			if err := vfs.Recover(ctx, store, engine); err != nil && ctx.Err() == nil {
-				log.Warn("unfinished renames were not recovered; it is tried again", logs.Store, name, logs.Error, err)
+				log.WarnContext(ctx, "unfinished renames were not recovered; it is tried again", logs.Store, name, logs.Error, err)
 			}
 		}
 		select {

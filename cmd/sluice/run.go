@@ -47,7 +47,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer health.Close()
+	defer func() { err = errors.Join(err, health.Close()) }()
 
 	certificates, err := certs.Load(cfg.TLS, log)
 	if err != nil {
@@ -70,7 +70,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	if err := pasv.check(ctx); err != nil {
 		return err
 	}
-	passive, err := dataconn.Listen(dataconn.Config{
+	passive, err := dataconn.Listen(ctx, dataconn.Config{
 		Host:      opts.PassiveHost,
 		FirstPort: cfg.Passive.Ports.First,
 		LastPort:  cfg.Passive.Ports.Last,
@@ -87,9 +87,9 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	if err != nil {
 		return fmt.Errorf("passive.ports: %w", err)
 	}
-	defer passive.Close()
+	defer func() { err = errors.Join(err, passive.Close()) }()
 
-	server, err := protocol.New(protocol.Config{
+	server, err := protocol.New(ctx, protocol.Config{
 		Driver:     driver,
 		TLS:        certificates.TLS,
 		Passive:    passive,
@@ -106,15 +106,15 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
-		log.Info("listening", logs.Address, l.Addr().String(), logs.Mode, l.name)
-		group.Go(func() error { return server.Serve(l, l.mode) })
+		log.InfoContext(ctx, "listening", logs.Address, l.Addr().String(), logs.Mode, l.name)
+		group.Go(func() error { return server.Serve(l, l.mode) }) //nolint:contextcheck // sessions end with Shutdown, not with ctx
 	}
 	group.Go(func() error {
 		recoverRenames(ctx, stores, engine, log)
 		return nil
 	})
 	ready.Store(true)
-	log.Info("ready", logs.Version, release(), logs.Passive, cfg.Passive.Ports.String(), logs.Users, len(users))
+	log.InfoContext(ctx, "ready", logs.Version, release(), logs.Passive, cfg.Passive.Ports.String(), logs.Users, len(users))
 	if opts.Ready != nil {
 		opts.Ready()
 	}
@@ -125,23 +125,23 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		case <-opts.Reload:
 			next, err := reload(opts.Load, stores, engine, certificates, driver)
 			if err != nil {
-				log.Error("the configuration was not reloaded: the old one stays", logs.Error, err)
+				log.ErrorContext(ctx, "the configuration was not reloaded: the old one stays", logs.Error, err)
 				break
 			}
-			log.Info("the configuration was reloaded", logs.Users, len(next.Users))
+			log.InfoContext(ctx, "the configuration was reloaded", logs.Users, len(next.Users))
 			for _, key := range restartOnly(cfg, next) {
-				log.Warn("a change takes effect at the next start only", logs.Key, key)
+				log.WarnContext(ctx, "a change takes effect at the next start only", logs.Key, key)
 			}
 		}
 	}
-	log.Info("stopping", logs.Grace, opts.Grace)
+	log.InfoContext(ctx, "stopping", logs.Grace, opts.Grace)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), opts.Grace)
 	defer cancel()
 	if err := server.Shutdown(end); err != nil {
-		log.Warn("transfers were cut: the grace was over", logs.Error, err)
+		log.WarnContext(ctx, "transfers were cut: the grace was over", logs.Error, err)
 	}
 	err = group.Wait()
-	log.Info("stopped")
+	log.InfoContext(ctx, "stopped")
 	return err
 }
 

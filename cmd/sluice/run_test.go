@@ -161,7 +161,7 @@ func TestServe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.Body.Close(); res.StatusCode != 200 {
+		if res.Body.Close(); res.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", path, res.Status)
 		}
 	}
@@ -293,7 +293,7 @@ func TestProxyProtocolRequired(t *testing.T) {
 			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprint(conn, "USER ann\r\n")
+			_, _ = fmt.Fprint(conn, "USER ann\r\n")
 			if p, err := io.ReadAll(conn); len(p) > 0 {
 				t.Errorf("who does not come through the proxy is served: %q, %v", p, err)
 			}

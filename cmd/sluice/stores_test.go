@@ -99,10 +99,10 @@ func TestReachS3(t *testing.T) {
 			w.Header().Set("Content-Type", "application/xml")
 			w.WriteHeader(tt.status)
 			if tt.status == http.StatusOK {
-				fmt.Fprint(w, `<ListBucketResult><Name>lab</Name></ListBucketResult>`)
+				_, _ = fmt.Fprint(w, `<ListBucketResult><Name>lab</Name></ListBucketResult>`)
 				return
 			}
-			fmt.Fprintf(w, `<Error><Code>%s</Code><Message>No.</Message></Error>`, tt.code)
+			_, _ = fmt.Fprintf(w, `<Error><Code>%s</Code><Message>No.</Message></Error>`, tt.code)
 		}))
 		defer server.Close()
 		s := config.Store{Type: "s3", Bucket: "lab", Region: "us-east-1", Endpoint: server.URL, PathStyle: true, AccessKey: "AK", SecretKey: "hunter2"}

@@ -23,7 +23,7 @@ func userCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), auth.Hash(password))
+			_, _ = fmt.Fprintln(cmd.OutOrStdout(), auth.Hash(password))
 			return nil
 		},
 	}
@@ -56,9 +56,9 @@ func readPassword(in io.Reader, prompt io.Writer) ([]byte, error) {
 }
 
 func ask(f *os.File, prompt io.Writer, question string) ([]byte, error) {
-	fmt.Fprint(prompt, question)
+	_, _ = fmt.Fprint(prompt, question)
 	p, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(prompt)
+	_, _ = fmt.Fprintln(prompt)
 	if err != nil {
 		return nil, fmt.Errorf("read the password: %w", err)
 	}

@@ -2,6 +2,7 @@ package dataconn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -70,7 +71,7 @@ func (a *Active) Conn(ctx context.Context) (*Conn, error) {
 
 // failed prefers the cause for which the transfer was ended to what that did to the connection.
 func (a *Active) failed(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && cause != context.DeadlineExceeded {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", ErrNoConn, err)

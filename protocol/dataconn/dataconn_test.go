@@ -57,7 +57,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 	cfg.LastPort = cfg.FirstPort
 	cfg.Host = "127.0.0.1"
 	cfg.Listen = func(string, string) (net.Listener, error) { return first, nil }
-	p, err := Listen(cfg)
+	p, err := Listen(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +375,7 @@ func TestClear(t *testing.T) {
 	if _, err := conn.Write([]byte("hi")); err != nil {
 		t.Fatal(err)
 	}
-	go conn.Close()
+	go func() { _ = conn.Close() }()
 	if b, err := io.ReadAll(c); err != nil || string(b) != "hi" {
 		t.Errorf("%q, %v", b, err)
 	}

@@ -64,10 +64,10 @@ func address(conn net.Conn) netip.Addr {
 func (p *Passive) match(pt *port, conn net.Conn) (reason string) {
 	raw := &rawConn{Conn: conn}
 	remote := address(conn)
-	clear, known := p.byAddress(pt, remote)
+	plain, known := p.byAddress(pt, remote)
 	switch {
-	case clear != nil:
-		if !p.finish(clear, &Conn{raw: raw}, nil) {
+	case plain != nil:
+		if !p.finish(plain, &Conn{raw: raw}, nil) {
 			return "too late"
 		}
 		return ""
@@ -148,7 +148,7 @@ func (p *Passive) firstByte(pt *port, conn net.Conn, remote netip.Addr, b []byte
 
 // byAddress looks for what is pending on a port for a client address: a connection in clear, which is matched by that
 // alone, or any.
-func (p *Passive) byAddress(pt *port, remote netip.Addr) (clear *Expected, known bool) {
+func (p *Passive) byAddress(pt *port, remote netip.Addr) (plain *Expected, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range pt.pending {

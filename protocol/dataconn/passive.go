@@ -2,10 +2,11 @@ package dataconn
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
@@ -71,8 +72,8 @@ type port struct {
 	pending  []*Expected // guarded by Passive.mu
 }
 
-// Listen opens every port, or none and returns an error.
-func Listen(cfg Config) (*Passive, error) {
+// Listen opens every port, or none and returns an error. The end of ctx does not end what was opened: Close does.
+func Listen(ctx context.Context, cfg Config) (*Passive, error) {
 	if cfg.FirstPort < 1 || cfg.LastPort > 65535 || cfg.FirstPort > cfg.LastPort {
 		return nil, fmt.Errorf("passive ports %d-%d: not a range of ports", cfg.FirstPort, cfg.LastPort)
 	}
@@ -86,7 +87,7 @@ func Listen(cfg Config) (*Passive, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Passive{cfg: cfg, sessions: map[id]*Session{}, freed: make(chan struct{})}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	listen := cfg.Listen
 	if listen == nil {
 		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
@@ -100,7 +101,7 @@ func Listen(cfg Config) (*Passive, error) {
 		p.ports = append(p.ports, &port{number: n, listener: l})
 	}
 	for _, pt := range p.ports {
-		p.wg.Go(func() { p.accept(pt) })
+		p.wg.Go(func() { p.accept(pt) }) //nolint:contextcheck // connections end with Close, not with ctx
 	}
 	return p, nil
 }
@@ -192,11 +193,14 @@ func (p *Passive) Expect(ctx context.Context, s *Session, protected bool) (*Expe
 	}
 }
 
-// choose returns a port for e, at random among those with the fewest pending connections, so that it cannot be foretold.
+// choose returns the first port for e behind a random one, among those with the fewest pending connections, so that it cannot be foretold.
 func (p *Passive) choose(e *Expected) *port {
 	var best *port
-	for _, i := range rand.Perm(len(p.ports)) {
-		pt := p.ports[i]
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	start := int(binary.BigEndian.Uint32(b[:]) >> 1)
+	for i := range p.ports {
+		pt := p.ports[(start+i)%len(p.ports)]
 		free := true
 		for _, f := range pt.pending {
 			free = free && !e.conflicts(f)

@@ -21,10 +21,10 @@ func (r Reply) Append(b []byte) []byte {
 	}
 	last := len(lines) - 1
 	for i, text := range lines {
-		switch {
-		case i == last:
+		switch i {
+		case last:
 			b = append(append(b, code...), ' ')
-		case i == 0:
+		case 0:
 			b = append(append(b, code...), '-')
 		default:
 			b = append(b, ' ')

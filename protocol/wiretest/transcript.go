@@ -249,7 +249,7 @@ func (c *client) secure(s *stream, cache tls.ClientSessionCache, version uint16)
 	cfg := c.runner.server.Client.Clone()
 	cfg.MaxVersion, cfg.ClientSessionCache = version, cache
 	s.tls = tls.Client(s.conn, cfg)
-	return s.tls.Handshake()
+	return s.tls.HandshakeContext(c.runner.t.Context())
 }
 
 func (c *client) do(action string) error {
@@ -391,7 +391,7 @@ func (c *client) observe() (seen []string) {
 				seen = append(seen, "S: "+escape(c.lines)+`\`)
 				c.lines = ""
 			}
-			if s.end != errSeen {
+			if !errors.Is(s.end, errSeen) {
 				seen = append(seen, "END")
 			}
 			s.end = errSeen
@@ -405,7 +405,7 @@ func (c *client) observe() (seen []string) {
 			seen = append(seen, "D< "+escape(string(s.buf)))
 			s.buf = nil
 		}
-		if s.end != nil && s.end != errSeen {
+		if s.end != nil && !errors.Is(s.end, errSeen) {
 			seen = append(seen, "D< "+ending(s))
 			s.end = errSeen
 		}

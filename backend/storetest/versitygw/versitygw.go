@@ -3,6 +3,8 @@ package versitygw
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"io/fs"
 	"net"
 	"os"
@@ -27,11 +29,11 @@ type Gateway struct {
 // Start starts a server that ends with the test.
 func Start(t testing.TB) *Gateway {
 	t.Helper()
-	g := &Gateway{Bucket: "bucket", AccessKey: "sluice-test", SecretKey: "sluice-test-secret", dir: t.TempDir()}
-	if err := os.Mkdir(filepath.Join(g.dir, g.Bucket), 0o755); err != nil {
+	g := &Gateway{Bucket: "bucket", AccessKey: "sluice-test", SecretKey: rand.Text(), dir: t.TempDir()}
+	if err := os.Mkdir(filepath.Join(g.dir, g.Bucket), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func Start(t testing.TB) *Gateway {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	cmd := exec.Command(program(t), "--access", g.AccessKey, "--secret", g.SecretKey, "--port", address, "--quiet", "posix", g.dir)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program(t), "--access", g.AccessKey, "--secret", g.SecretKey, "--port", address, "--quiet", "posix", g.dir)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -54,7 +56,7 @@ func Start(t testing.TB) *Gateway {
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address)
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		if err == nil {
 			_ = conn.Close()
 			return g

@@ -2,7 +2,6 @@ package vfstest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +94,7 @@ func (m *machine) put(t *rapid.T) {
 	if cut && expect == nil {
 		r, expect = io.MultiReader(r, broken{}), io.ErrUnexpectedEOF
 	}
-	info, err := m.fs.Put(context.Background(), name, 0, r, vfs.PutOptions{Create: create})
+	info, err := m.fs.Put(t.Context(), name, 0, r, vfs.PutOptions{Create: create})
 	if want(t, "put "+name, err, expect) {
 		m.files[name] = data
 		if info.Size != int64(len(data)) || info.Name != path.Base(name) || info.ETag == "" {
@@ -126,7 +125,7 @@ func (m *machine) append(t *rapid.T) {
 	case offset > int64(len(old)):
 		expect = vfs.ErrOffset
 	}
-	_, err := m.fs.Put(context.Background(), name, offset, bytes.NewReader(data), vfs.PutOptions{Size: int64(len(data))})
+	_, err := m.fs.Put(t.Context(), name, offset, bytes.NewReader(data), vfs.PutOptions{Size: int64(len(data))})
 	if want(t, fmt.Sprintf("append %s at %d", name, offset), err, expect) {
 		if offset == vfs.AtEnd {
 			offset = int64(len(old))
@@ -147,7 +146,7 @@ func (m *machine) open(t *rapid.T) {
 	case isFile:
 		expect = nil
 	}
-	body, info, err := m.fs.Open(context.Background(), name, offset)
+	body, info, err := m.fs.Open(t.Context(), name, offset)
 	if !want(t, fmt.Sprintf("open %s at %d", name, offset), err, expect) {
 		return
 	}
@@ -168,7 +167,7 @@ func (m *machine) remove(t *rapid.T) {
 	case m.isFile(name):
 		expect = nil
 	}
-	if want(t, "remove "+name, m.fs.Remove(context.Background(), name), expect) {
+	if want(t, "remove "+name, m.fs.Remove(t.Context(), name), expect) {
 		delete(m.files, name)
 	}
 }
@@ -179,7 +178,7 @@ func (m *machine) mkdir(t *rapid.T) {
 	if !m.dirs[name] && !m.isFile(name) {
 		expect = m.enter(path.Dir(name))
 	}
-	if want(t, "mkdir "+name, m.fs.Mkdir(context.Background(), name), expect) {
+	if want(t, "mkdir "+name, m.fs.Mkdir(t.Context(), name), expect) {
 		m.dirs[name] = true
 	}
 }
@@ -193,7 +192,7 @@ func (m *machine) rmdir(t *rapid.T) {
 	case len(m.list(name)) > 0:
 		expect = vfs.ErrNotEmpty
 	}
-	if want(t, "rmdir "+name, m.fs.Rmdir(context.Background(), name), expect) {
+	if want(t, "rmdir "+name, m.fs.Rmdir(t.Context(), name), expect) {
 		delete(m.dirs, name)
 	}
 }
@@ -215,7 +214,7 @@ func (m *machine) rename(t *rapid.T) {
 	case !m.isFile(to):
 		expect = m.enter(path.Dir(to))
 	}
-	if !want(t, "rename "+from+" to "+to, m.fs.Rename(context.Background(), from, to), expect) || from == to {
+	if !want(t, "rename "+from+" to "+to, m.fs.Rename(t.Context(), from, to), expect) || from == to {
 		return
 	}
 	if !isDir {
@@ -243,7 +242,7 @@ func (m *machine) stat(t *rapid.T) {
 	if m.isFile(name) {
 		expect = nil
 	}
-	info, err := m.fs.Stat(context.Background(), name)
+	info, err := m.fs.Stat(t.Context(), name)
 	if want(t, "stat "+name, err, expect) && (info.Dir != m.dirs[name] || info.Size != int64(len(m.files[name])) || info.Name != path.Base(name)) {
 		t.Fatalf("stat %s: %+v", name, info)
 	}
@@ -262,7 +261,7 @@ func (m *machine) check(t *rapid.T) {
 func (m *machine) compare(t *rapid.T, dir string) {
 	var got []string
 	var err error
-	for info, e := range m.fs.ReadDir(context.Background(), dir) {
+	for info, e := range m.fs.ReadDir(t.Context(), dir) {
 		if e != nil {
 			err = e
 			continue

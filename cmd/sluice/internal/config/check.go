@@ -123,7 +123,7 @@ func (k *checker) checkAddress(path, address string) {
 		return
 	}
 	notHost := func(r rune) bool {
-		return r != '.' && r != '-' && !(r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)))
+		return r != '.' && r != '-' && (r >= utf8.RuneSelf || !unicode.IsLetter(r) && !unicode.IsDigit(r))
 	}
 	if strings.ContainsFunc(address, notHost) {
 		k.bad(path, "must be auto, control, an IPv4 address or a host name")
@@ -211,7 +211,7 @@ func (k *checker) checkUser(at string, u User) {
 		k.bad(at+".certificate.name", "must begin with email:, dns:, uri: or cn:, the kind of the name in the certificate")
 	}
 	k.oneOf(at+".certificate.require", c.Require, "both", "either")
-	if c.Require != "" && !(c.Given() && u.Password.Given()) {
+	if c.Require != "" && (!c.Given() || !u.Password.Given()) {
 		k.bad(at+".certificate.require", "says how certificate and password go together, but the user does not have both")
 	}
 }

@@ -102,7 +102,7 @@ func (d *Driver) Login(ctx context.Context, c protocol.Credentials) (protocol.Ac
 	switch {
 	case c.Password != nil && !v.right:
 		if ban := d.throttle.Fail(addr, c.User); ban > 0 {
-			d.log.Warn("banned for wrong passwords", logs.Remote, addr, logs.User, c.User, logs.Duration, ban)
+			d.log.WarnContext(ctx, "banned for wrong passwords", logs.Remote, addr, logs.User, c.User, logs.Duration, ban)
 		}
 		return denied("wrong user name or password")
 	case !v.network:

@@ -179,7 +179,7 @@ func (l *limited) Put(ctx context.Context, name string, offset int64, r io.Reade
 
 // size returns the size of a file that may not exist.
 func (l *limited) size(ctx context.Context, name string) (int64, error) {
-	info, err := l.FS.Stat(ctx, name)
+	info, err := l.Stat(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
