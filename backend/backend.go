@@ -81,6 +81,9 @@ type Object struct {
 	StorageClass string            // the store's own name; empty for its standard class
 	Archived     bool              // must be restored before it can be read
 	Metadata     map[string]string // user metadata, lower-case keys, without the keys that carry ModTime; read-only
+	// Checksums of the whole object, as the store keeps them, by the names of vfs.Hashes and "CRC64NVME"; numbers are big
+	// endian. Only Stat under WithChecksums is sure to tell them. What is not there is not known; what is there is right.
+	Checksums map[string][]byte
 	// Partial is true for an Object made from a list row of a store whose rows lack metadata: ModTime, ContentType and
 	// Metadata are unknown, not empty.
 	Partial bool
@@ -92,6 +95,11 @@ func (o Object) Time() time.Time {
 		return o.ModTime
 	}
 	return o.Updated
+}
+
+// Attributes are what a writer must say to make an object like o, which is not Partial.
+func (o Object) Attributes() Attributes {
+	return Attributes{ContentType: o.ContentType, StorageClass: o.StorageClass, ModTime: o.ModTime, Metadata: o.Metadata}
 }
 
 // Entry is one row of a listing: an object, or with ListOptions.Delimiter a common prefix.

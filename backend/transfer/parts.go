@@ -59,7 +59,7 @@ func (u *upload) reach() int64 {
 	return u.caps.MaxCopyPart * int64(u.caps.MaxParts-direct(u.caps))
 }
 
-// begin starts the upload of the file itself, with the head of what is appended to.
+// begin starts the upload of the file itself, with the head that is copied.
 func (u *upload) begin() error {
 	if u.main != nil {
 		return nil
@@ -72,10 +72,9 @@ func (u *upload) begin() error {
 	if u.head == 0 {
 		return nil
 	}
-	n := cuts(u.caps, u.head, u.caps.MaxParts/2)
-	u.main.parts, u.main.size = n, u.head
+	u.main.parts, u.main.size = len(u.spans), u.head
 	u.main.wg.Go(func() {
-		if err := u.copyRanges(u.ctx, u.caps, up, 0, n, *u.base, u.head); err != nil {
+		if err := u.copySpans(u.ctx, u.caps, up, 0, u.spans); err != nil {
 			u.cancel(err)
 		}
 	})
@@ -150,7 +149,7 @@ func (u *upload) join(i int) error {
 	}
 	// The last segment may be smaller than a part, and its only range with it.
 	n := max(cuts(u.caps, s.size, free), int(pieces(s.size, u.caps.MaxCopyPart)))
-	err := u.copyRanges(u.ctx, u.caps, u.main.up, u.main.parts, n, *s.object, s.size)
+	err := u.copySpans(u.ctx, u.caps, u.main.up, u.main.parts, spread(nil, *s.object, s.size, n))
 	u.main.parts += n
 	return err
 }
