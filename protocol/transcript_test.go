@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"sluice/backend/vfs"
 	"sluice/protocol"
 	"sluice/protocol/dataconn"
 	"sluice/protocol/wiretest"
 )
 
 // driver lets alice in, and a few users who are not served.
-type driver struct{ fs func() fsys }
+type driver struct{ fs vfs.FS }
 
 func (d *driver) Login(_ context.Context, c protocol.Credentials) (protocol.Account, error) {
 	switch {
@@ -24,7 +25,7 @@ func (d *driver) Login(_ context.Context, c protocol.Credentials) (protocol.Acco
 	case c.User == "busy":
 		return protocol.Account{}, protocol.ErrBusy
 	case (c.User == "alice" || c.User == "lenient") && string(c.Password) == "secret":
-		return protocol.Account{Name: c.User, FS: d.fs(), LenientClose: c.User == "lenient"}, nil
+		return protocol.Account{Name: c.User, FS: d.fs, LenientClose: c.User == "lenient"}, nil
 	}
 	return protocol.Account{}, protocol.ErrDenied
 }
@@ -56,9 +57,8 @@ func startServer(t *testing.T, config map[string]string) *wiretest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs := newFS(t)
 	server, err := protocol.New(t.Context(), protocol.Config{
-		Driver:     &driver{fs: func() fsys { return fs }},
+		Driver:     &driver{fs: newFS(t)},
 		TLS:        func() *tls.Config { return serverTLS },
 		Passive:    passive,
 		AllowPlain: config["plain"] == "yes",

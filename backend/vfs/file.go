@@ -113,11 +113,8 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 		}
 		return Info{}, err
 	}
-	info := fileInfo(n.base(), n.rights(), obj)
-	if n.allow(List) != nil {
-		t.own.Add(n.name, info)
-	}
-	return info, nil
+	t.remember(n, obj)
+	return fileInfo(n.base(), n.rights(), obj), nil
 }
 
 // mayCreate checks whether the file n, which does not exist, may be made by a Put at offset.
@@ -145,7 +142,9 @@ func (t *Tree) append(ctx context.Context, n node, file backend.Object, offset i
 	case file.Archived:
 		return backend.Object{}, backend.ErrArchived
 	}
-	up.ContentType, up.StorageClass, up.Metadata = file.ContentType, file.StorageClass, file.Metadata
+	when := up.ModTime
+	up.PutOptions = appendOptions(file)
+	up.ModTime = when
 	return t.engine.Append(ctx, n.store(), file, offset, r, up)
 }
 
