@@ -124,9 +124,15 @@ func (s *session) leaveTLS() error {
 	if err != nil {
 		return err
 	}
-	if s.srv.cfg.CCC == CCCRFC4217 || first >= firstRecord && first <= lastRecord {
-		if n, err := secured.Read(make([]byte, 1)); n > 0 || err != io.EOF {
-			return fmt.Errorf("no close_notify behind CCC: %w", err)
+	underTLS := first >= firstRecord && first <= lastRecord
+	switch {
+	case !underTLS && s.srv.cfg.CCC == CCCRFC4217:
+		return errors.New("clear text without close_notify behind CCC")
+	case underTLS:
+		if n, err := secured.Read(make([]byte, 1)); n > 0 {
+			return errors.New("a command under TLS behind CCC")
+		} else if err != io.EOF {
+			return fmt.Errorf("end of TLS behind CCC: %w", err)
 		}
 	}
 	_ = raw.SetReadDeadline(time.Time{})

@@ -120,7 +120,7 @@ func TestCutOff(t *testing.T) {
 			wire := encode(t, f, stored(f, 500))
 			for n := range wire {
 				_, err := io.ReadAll(f.Decode(bytes.NewReader(wire[:n]), nil))
-				if (f.Mode != Stream || f.Record) && !errors.Is(err, ErrCutOff) {
+				if (f.Mode != Stream || f.Record) && !errors.Is(err, ErrCutOff) && (n > 0 || f.Mode != Deflate || f.Record) {
 					t.Fatalf("%d of %d bytes: %v", n, len(wire), err)
 				}
 				_, err = io.ReadAll(f.Decode(io.MultiReader(bytes.NewReader(wire[:n]), iotest.ErrReader(broken)), nil))

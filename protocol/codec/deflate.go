@@ -64,7 +64,8 @@ func (d *deflater) Close() error {
 
 var inflaters sync.Pool
 
-// inflater expands, up to a point. Behind the end of the compressed stream it demands the end of what it reads.
+// inflater expands, up to a point. Behind the end of the compressed stream it demands the end of what it reads. Nothing at all is
+// an empty file: so do clients send one.
 type inflater struct {
 	src *countReader
 	z   io.ReadCloser
@@ -126,6 +127,8 @@ func (i *inflater) release() {
 func (i *inflater) translate(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {
+	case i.src.n == 0 && i.src.err == io.EOF:
+		return io.EOF
 	case i.src.err != nil && i.src.err != io.EOF:
 		return i.src.err // what the connection said, whatever zlib made of it
 	case err == io.EOF, err == io.ErrUnexpectedEOF:
