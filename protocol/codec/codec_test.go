@@ -90,7 +90,7 @@ func (f *testFrames) next() ([]byte, bool, error) {
 func TestRoundTrip(t *testing.T) {
 	for name, f := range forms() {
 		t.Run(name, func(t *testing.T) {
-			for _, n := range []int{0, 1, 2, 100, 70000, 3 << 20} {
+			for _, n := range []int{0, 1, 2, 100, 70_000, 200_000} {
 				want := stored(f, n)
 				wire := encode(t, f, want)
 				for how, r := range map[string]io.Reader{
@@ -118,7 +118,7 @@ func TestCutOff(t *testing.T) {
 	for name, f := range forms() {
 		t.Run(name, func(t *testing.T) {
 			wire := encode(t, f, stored(f, 500))
-			for n := range wire {
+			for n := 0; n < len(wire); n += max(1, len(wire)/400) {
 				_, err := io.ReadAll(f.Decode(bytes.NewReader(wire[:n]), nil))
 				if (f.Mode != Stream || f.Record) && !errors.Is(err, ErrCutOff) && (n > 0 || f.Mode != Deflate || f.Record) {
 					t.Fatalf("%d of %d bytes: %v", n, len(wire), err)
@@ -229,7 +229,7 @@ func TestBomb(t *testing.T) {
 	var wire bytes.Buffer
 	w := f.Encode(&wire, 0)
 	chunk := make([]byte, 1<<20)
-	for range 256 {
+	for range 80 {
 		_, _ = w.Write(chunk)
 	}
 	if err := w.Close(); err != nil {
@@ -247,7 +247,7 @@ func TestMarkers(t *testing.T) {
 		if f.Mode != Block {
 			continue
 		}
-		want := stored(f, 5<<20)
+		want := stored(f, 3<<20)
 		wire := encode(t, f, want)
 		var got bytes.Buffer
 		marks := 0
@@ -261,7 +261,7 @@ func TestMarkers(t *testing.T) {
 		if _, err := io.Copy(&got, struct{ io.Reader }{r}); err != nil {
 			t.Fatal(name, err)
 		}
-		if marks < 3 {
+		if marks < 2 {
 			t.Errorf("%s: %d markers", name, marks)
 		}
 	}

@@ -95,6 +95,13 @@ func (m *meter) end() {
 	m.transfers--
 }
 
+// quota is the bytes of this day and how many there may be; 0: any.
+func (m *meter) quota() (used, limit int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.today(), m.limits.DailyBytes
+}
+
 // today returns the bytes of this day; m.mu is held.
 func (m *meter) today() int64 {
 	if day := time.Now().Unix() / (24 * 60 * 60); day != m.day {
