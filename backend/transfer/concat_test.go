@@ -60,7 +60,7 @@ func TestConcatInside(t *testing.T) {
 		opens  int
 		copies int
 	}{
-		{[]int{5, 5, 5}, 0, 3}, {[]int{5, 5, 1}, 0, 3}, {[]int{5, 5, 0}, 0, 2}, {[]int{401, 5, 3}, 0, 5}, {[]int{5, 5, 4, 5}, 2, 2}, {[]int{4, 5, 5}, 3, 0},
+		{[]int{5, 5, 5}, 0, 3}, {[]int{5, 5, 1}, 0, 3}, {[]int{5, 5, 0}, 1, 2}, {[]int{401, 5, 3}, 0, 5}, {[]int{5, 5, 4, 5}, 2, 2}, {[]int{4, 5, 5}, 3, 0},
 	} {
 		caps := smallCaps()
 		s := mem.New(mem.Config{Caps: &caps})
@@ -94,6 +94,7 @@ func TestConcatRefused(t *testing.T) {
 			{"not absent", []Source{a, b}, backend.Condition{Absent: true}, backend.ErrChanged},
 			{"another version", []Source{a, b}, backend.Condition{ETag: "x"}, backend.ErrChanged},
 			{"changed source", []Source{a, {Object: backend.Object{Key: "b", Size: 50, ETag: "x"}}}, backend.Condition{}, backend.ErrChanged},
+			{"changed empty source", []Source{a, {Object: backend.Object{Key: "b", ETag: "x"}}}, backend.Condition{}, backend.ErrChanged},
 			{"missing source", []Source{a, {Object: backend.Object{Key: "c", Size: 50, ETag: "x"}}}, backend.Condition{}, backend.ErrNotExist},
 			{"too large", []Source{a, {Object: backend.Object{Key: "b", Size: 9951, ETag: b.ETag}}}, backend.Condition{}, backend.ErrTooLarge},
 			{"far too large", []Source{{Object: backend.Object{Key: "b", Size: 1<<63 - 1}}, a, b}, backend.Condition{}, backend.ErrTooLarge},

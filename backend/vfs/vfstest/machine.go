@@ -67,29 +67,6 @@ func want(t *rapid.T, what string, got, want error) bool {
 // isFile and isDir say what the model has at a name.
 func (m *machine) isFile(name string) bool { _, ok := m.files[name]; return ok }
 
-// write, forget and move change files of the model.
-func (m *machine) write(name string, data []byte) {
-	m.forget(name)
-	m.files[name] = data
-}
-
-func (m *machine) forget(name string) {
-	delete(m.files, name)
-	delete(m.times, name)
-}
-
-func (m *machine) move(from, to string) {
-	m.copyOf(from, to)
-	m.forget(from)
-}
-
-func (m *machine) copyOf(from, to string) {
-	when, ok := m.times[from]
-	if m.write(to, m.files[from]); ok {
-		m.times[to] = when
-	}
-}
-
 // enter is what going into the directory name gives.
 func (m *machine) enter(name string) error {
 	switch {

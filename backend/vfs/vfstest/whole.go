@@ -20,6 +20,29 @@ import (
 	"sluice/backend/vfs"
 )
 
+// write, forget and move change files of the model.
+func (m *machine) write(name string, data []byte) {
+	m.forget(name)
+	m.files[name] = data
+}
+
+func (m *machine) forget(name string) {
+	delete(m.files, name)
+	delete(m.times, name)
+}
+
+func (m *machine) move(from, to string) {
+	m.copyOf(from, to)
+	m.forget(from)
+}
+
+func (m *machine) copyOf(from, to string) {
+	when, ok := m.times[from]
+	if m.write(to, m.files[from]); ok {
+		m.times[to] = when
+	}
+}
+
 func (m *machine) setModTime(t *rapid.T) {
 	name := m.name(t, "name")
 	when := time.Unix(rapid.Int64Range(0, 1<<31).Draw(t, "time"), 0).UTC()
