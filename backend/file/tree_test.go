@@ -19,3 +19,13 @@ func TestTree(t *testing.T) {
 		return s, fmt.Sprintf("run%d/", n)
 	})
 }
+
+// TestTreeFaults lets requests of the tree fail, and somebody else write between them.
+func TestTreeFaults(t *testing.T) {
+	s := open(t, t.TempDir())
+	n := 0
+	vfstest.Faults(t, func(*testing.T) (backend.Store, string) {
+		n++
+		return s, fmt.Sprintf("run%d/", n)
+	})
+}
