@@ -27,7 +27,7 @@ func TestConcat(t *testing.T) {
 				for i, n := range sizes {
 					key := fmt.Sprintf("%02d", i)
 					src := Source{Object: mustPut(t, s, key, pattern(n))}
-					if i == 3 { // this one is elsewhere
+					if i == 3 && len(sizes) < 10 { // this one is elsewhere
 						mustPut(t, s, key, []byte("not this"))
 						src = Source{Object: mustPut(t, other, key, pattern(n)), Store: other}
 					}

@@ -41,6 +41,13 @@ func TestConcat(t *testing.T) {
 	}
 }
 
+// A directory that the file goes to needs no marker.
+func TestConcatInPlace(t *testing.T) {
+	s, tree := rooted(t, "d/1", "d/2")
+	wantErr(t, "join", tree.Concat(t.Context(), "/d/to", []string{"/d/1", "/d/2"}), nil)
+	wantKeys(t, s, "d/to")
+}
+
 // What exists is added to, whether it is named or not, and stays what it was but for its content.
 func TestConcatToExisting(t *testing.T) {
 	for _, named := range []bool{false, true} {
