@@ -81,8 +81,9 @@ type Object struct {
 	StorageClass string            // the store's own name; empty for its standard class
 	Archived     bool              // must be restored before it can be read
 	Metadata     map[string]string // user metadata, lower-case keys, without the keys that carry ModTime; read-only
-	// Checksums of the whole object, as the store keeps them, by the names of vfs.Hashes and "CRC64NVME"; numbers are big
-	// endian. Only Stat under WithChecksums is sure to tell them. What is not there is not known; what is there is right.
+	// Checksums of the whole object, as the store keeps them, by algorithm: "CRC32", "CRC32C", "CRC64NVME", "MD5", "SHA-1",
+	// "SHA-256", "SHA-512"; numbers are big endian. Only Stat under WithChecksums is sure to tell them. What is not there is not
+	// known; what is there is right.
 	Checksums map[string][]byte
 	// Partial is true for an Object made from a list row of a store whose rows lack metadata: ModTime, ContentType and
 	// Metadata are unknown, not empty.

@@ -14,9 +14,17 @@ type Source struct {
 	Store backend.Store // nil: the store of the destination
 }
 
-// Concat makes the sources, one behind the other, the object dst, which may be one of them. Those at the beginning that are
-// no smaller than a part are copied inside the store, if it can and if they are there; what follows the first one that is not goes through this
-// process. ErrChanged where a source is another version by now or opts.If does not hold. The object is complete,
+// in returns the store of a source.
+func (s Source) in(dst backend.Store) backend.Store {
+	if s.Store == nil {
+		return dst
+	}
+	return s.Store
+}
+
+// Concat makes the sources, one behind the other, the object dst, which may be one of them. Those at the beginning that lie
+// in the same store and are no smaller than a part are copied inside it, if it can do that; from the first one on that is
+// not so, the rest goes through this process. ErrChanged where a source is another version by now or opts.If does not hold. The object is complete,
 // or what was there before has stayed.
 func (e *Engine) Concat(ctx context.Context, store backend.Store, dst string, sources []Source, opts backend.PutOptions) (backend.Object, error) {
 	obj, err := e.concat(ctx, store, dst, sources, opts)
@@ -33,6 +41,14 @@ func (e *Engine) concat(ctx context.Context, store backend.Store, dst string, so
 		if total += s.Size; s.Size > caps.MaxObject || total > caps.MaxObject {
 			return backend.Object{}, backend.ErrTooLarge
 		}
+		if s.Size > 0 {
+			continue
+		}
+		body, _, err := e.Open(ctx, s.in(store), s.Key, OpenOptions{ETag: s.ETag}) // nothing is copied that would notice another version
+		if err != nil {
+			return backend.Object{}, err
+		}
+		body.Close()
 	}
 	spans, done := inside(caps, sources)
 	if len(spans) > 0 && done == len(sources) {
@@ -100,11 +116,7 @@ func (c *chain) Read(p []byte) (int, error) {
 				c.sources = c.sources[1:]
 				continue
 			}
-			store := s.Store
-			if store == nil {
-				store = c.store
-			}
-			body, _, err := c.engine.Open(c.ctx, store, s.Key, OpenOptions{ETag: s.ETag})
+			body, _, err := c.engine.Open(c.ctx, s.in(c.store), s.Key, OpenOptions{ETag: s.ETag})
 			if err != nil {
 				return 0, err
 			}

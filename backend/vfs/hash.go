@@ -27,9 +27,9 @@ func newHash(algorithm string) hash.Hash {
 	case "CRC32C":
 		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	case "MD5":
-		return md5.New() //nolint:gosec // see above
+		return md5.New()
 	case "SHA-1":
-		return sha1.New() //nolint:gosec // see above
+		return sha1.New()
 	case "SHA-256":
 		return sha256.New()
 	case "SHA-512":
@@ -40,14 +40,14 @@ func newHash(algorithm string) hash.Hash {
 
 type spendKey struct{}
 
-// Metered returns a context in which Hash calls spend for bytes that it has read from a store, and ends with the error of spend. It
-// is how a decorator of an FS makes the reads of Hash obey a limit.
+// Metered returns a context in which Hash calls spend for bytes that it has read from a store, and ends with the error of
+// spend. It is how a decorator of an FS makes the reads of Hash obey a limit.
 func Metered(ctx context.Context, spend func(n int) error) context.Context {
 	return context.WithValue(ctx, spendKey{}, spend)
 }
 
-// Hash implements FS. It takes the right to read, unless the file is what this user has uploaded of late and nobody has changed
-// since. The digest of a whole file is the store's own, where it keeps one of this kind; otherwise the file is
+// Hash implements FS. It takes the right to read, unless the file is what this user has uploaded of late and nobody has
+// changed since. The digest of a whole file is the store's own, where it keeps one of this kind; otherwise the file is
 // read. Where a directory has the same name, it is about the file, as Open is. ErrChanged where somebody else writes the
 // file at the same moment.
 func (t *Tree) Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error) {
