@@ -74,7 +74,7 @@ func TestChecksums(t *testing.T) {
 	if obj := must[backend.Object](t)(s.Stat(ctx, "k")); obj.ETag == old.ETag {
 		t.Error("the old version is still believed")
 	}
-	if err := m.Store.Delete(ctx, "k", backend.DeleteOptions{}); err != nil {
+	if err := m.Delete(ctx, "k", backend.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Stat(wants, "k"); !errors.Is(err, backend.ErrNotExist) {
