@@ -9,7 +9,7 @@ import (
 )
 
 // newFS returns an empty tree over a store in memory.
-func newFS(t *testing.T) vfs.FS {
+func newFS(t testing.TB) vfs.FS {
 	t.Helper()
 	tree, err := vfs.New(vfs.Config{
 		Engine: transfer.New(transfer.Config{}),

@@ -22,7 +22,6 @@ const listBuffer = 16 << 10
 // listPath is the path in the argument of LIST, NLST and STAT: what stands behind options as /bin/ls knows them, which clients
 // send although no RFC has them. They mean nothing here. A file whose name begins with "-" is "./-name".
 func listPath(arg string) string {
-	arg = strings.TrimLeft(arg, " ")
 	for strings.HasPrefix(arg, "-") {
 		_, arg, _ = strings.Cut(arg, " ")
 		arg = strings.TrimLeft(arg, " ")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -41,6 +42,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	sessions  int
+	strangers map[netip.Addr]int // sessions without a login, by client address
 	shut      bool
 }
 
@@ -63,7 +65,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, commands: commandTable(), site: siteTable(), draining: make(chan struct{}), listeners: map[net.Listener]struct{}{}}
+	s := &Server{cfg: cfg, commands: commandTable(), site: siteTable(), draining: make(chan struct{}), listeners: map[net.Listener]struct{}{}, strangers: map[netip.Addr]int{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return s, nil
 }
@@ -107,7 +109,8 @@ func (s *Server) Serve(l net.Listener, mode Mode) error {
 			continue
 		}
 		pause = 0
-		full, ok := s.enter()
+		remote := addrPort(conn.RemoteAddr()).Addr()
+		full, ok := s.enter(remote)
 		if !ok {
 			_ = conn.Close()
 			return nil
@@ -119,16 +122,27 @@ func (s *Server) Serve(l net.Listener, mode Mode) error {
 	}
 }
 
-// enter counts a new session in. full means that it is one too many; it fails after Shutdown.
-func (s *Server) enter() (full, ok bool) {
+// enter counts a new session in. full means that it is one too many, or that its address has half of all sessions and has not
+// logged in to them; it fails after Shutdown.
+func (s *Server) enter(remote netip.Addr) (full, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shut {
 		return false, false
 	}
 	s.sessions++
+	s.strangers[remote]++
 	s.wg.Add(1)
-	return s.sessions > s.cfg.MaxSessions, true
+	return s.sessions > s.cfg.MaxSessions || s.strangers[remote] > max(1, s.cfg.MaxSessions/2), true
+}
+
+// introduce counts a session out of those without a login.
+func (s *Server) introduce(remote netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.strangers[remote]--; s.strangers[remote] == 0 {
+		delete(s.strangers, remote)
+	}
 }
 
 func (s *Server) leave() {
