@@ -38,7 +38,7 @@ type command struct {
 	sub    func(*session, string) (*command, string)                   // the row of the command in the argument, and its argument
 	phase  phase
 	arg    argKind
-	during bool // answered at once, even while a transfer runs
+	during bool // answered at once, even while a transfer runs, once that has said 150
 	keeps  mark
 	feat   string // its line of FEAT, where one is due always
 	help   string // the syntax; empty: HELP knows nothing of it

@@ -1,15 +1,16 @@
 package protocol_test
 
 import (
-	"testing"
-
 	"sluice/backend/mem"
 	"sluice/backend/transfer"
 	"sluice/backend/vfs"
 )
 
 // newFS returns an empty tree over a store in memory.
-func newFS(t testing.TB) vfs.FS {
+func newFS(t interface {
+	Helper()
+	Fatal(args ...any)
+}) vfs.FS {
 	t.Helper()
 	tree, err := vfs.New(vfs.Config{
 		Engine: transfer.New(transfer.Config{}),

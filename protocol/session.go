@@ -308,6 +308,7 @@ func (s *session) wait() {
 		}
 	case ev := <-events:
 		s.reply(ev.reply)
+		s.current.opened = true
 		if ev.final {
 			s.current = nil
 			s.lastSeen = time.Now()
@@ -340,7 +341,7 @@ func (s *session) take(it item) {
 		s.dispatch(it)
 		return
 	case row == nil:
-	case row.during && len(s.held) == 0:
+	case row.during && len(s.held) == 0 && s.current.opened:
 		s.dispatch(it)
 		return
 	}

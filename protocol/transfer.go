@@ -34,6 +34,7 @@ type transfer struct {
 
 	cancel context.CancelCauseFunc
 	events chan event
+	opened bool // the client has heard a preliminary reply: others may come before the final one. The session's alone
 	begun  time.Time
 	bytes  atomic.Int64
 }
