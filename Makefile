@@ -9,6 +9,7 @@ BUILDER  ?= docker build
 DEBIAN := gcc:gcc curl:curl lftp:lftp python3:python3 wget:wget buildah:buildah crun:crun systemd-analyze:systemd \
 	unshare:util-linux update-ca-certificates:ca-certificates
 GOTOOLS := \
+	github.com/fsouza/fake-gcs-server@v1.56.1 \
 	github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
 	helm.sh/helm/v4/cmd/helm@v4.3.1
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0

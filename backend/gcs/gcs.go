@@ -1,0 +1,273 @@
+// Package gcs is a backend.Store over Google Cloud Storage. It knows nothing of files and directories; cmd/sluice opens it, the
+// engine and the cache use it.
+//
+// The version of an object is its generation. What changes attributes alone, as Copy of an object onto itself does, keeps the
+// generation.
+//
+// # Uploads in parts
+//
+// Cloud Storage joins objects on the server (compose), 32 at a time and any number of times. So a part is an object of its own,
+// below ".sluice/parts/" and the id of its upload, and Commit composes them. Compared with a resumable session, parts overlap and
+// can be sent again from memory; compared with the multipart uploads of the XML API, the end may have a condition. A listing
+// does not show these objects, and their keys are refused. What a killed process leaves there can be found again by ResumeUpload.
+package gcs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"cloud.google.com/go/storage"
+	"github.com/googleapis/gax-go/v2"
+
+	"sluice/backend"
+)
+
+// caps are the limits of Cloud Storage ("Quotas & limits"). Components of a composed object are not counted any more.
+var caps = backend.Caps{
+	Name: "gcs", MaxKey: 1024, MaxObject: 5 << 40, MaxPut: 5 << 40,
+	MinPart: 1, MaxPart: 5 << 40, MaxParts: 10_000, PartConcurrency: 8,
+	CopyPart: true, MaxCopyPart: 5 << 40, MaxCopy: 5 << 40, Conditional: true, ListMetadata: true,
+}
+
+// Store is one bucket.
+type Store struct {
+	client   *storage.Client
+	http     *http.Client
+	bucket   *storage.BucketHandle
+	cfg      Config
+	endpoint string // without a slash behind it; empty: the SDK's
+	key      []byte // customer key; nil: none
+	retry    patience
+}
+
+var _ backend.Store = (*Store)(nil)
+
+// Caps implements backend.Store.
+func (s *Store) Caps() backend.Caps { return caps }
+
+// checkKey refuses the keys that no store takes, and those of parts.
+func checkKey(keys ...string) error {
+	for _, key := range keys {
+		if err := backend.CheckKey(key, caps.MaxKey); err != nil {
+			return err
+		}
+		if strings.HasPrefix(key, hidden) {
+			return fmt.Errorf("begins with %s: %w", hidden, backend.ErrBadKey)
+		}
+	}
+	return nil
+}
+
+// handle is the SDK's name for an object.
+func (s *Store) handle(key string) *storage.ObjectHandle {
+	h := s.bucket.Object(key)
+	if s.key != nil {
+		h = h.Key(s.key)
+	}
+	return h
+}
+
+// generation reads an ETag. One that this store cannot have made is the generation of no object.
+func generation(etag string) int64 {
+	g, err := strconv.ParseInt(etag, 10, 64)
+	if err != nil || g <= 0 {
+		return 1 // a generation is a time in microseconds
+	}
+	return g
+}
+
+// under puts a condition on what is done to h.
+func under(h *storage.ObjectHandle, c backend.Condition) *storage.ObjectHandle {
+	if conds := conditions(c); conds != nil {
+		return h.If(*conds)
+	}
+	return h
+}
+
+func conditions(c backend.Condition) *storage.Conditions {
+	switch {
+	case c.Absent:
+		return &storage.Conditions{DoesNotExist: true}
+	case c.ETag != "":
+		return &storage.Conditions{GenerationMatch: generation(c.ETag)}
+	}
+	return nil
+}
+
+// unmet makes ErrChanged of a missing object where the condition asks for one.
+func unmet(c backend.Condition, err error) error {
+	if c.ETag != "" && errors.Is(err, backend.ErrNotExist) {
+		return fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+	}
+	return err
+}
+
+// attrs asks for everything about an object.
+func (s *Store) attrs(ctx context.Context, op, key string) (*storage.ObjectAttrs, error) {
+	a, err := s.handle(key).Attrs(ctx)
+	if err != nil {
+		return nil, wrap(op, key, err)
+	}
+	return a, nil
+}
+
+// Stat implements backend.Store with objects.get.
+func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
+	if err := checkKey(key); err != nil {
+		return backend.Object{}, err
+	}
+	a, err := s.attrs(ctx, "stat", key)
+	if err != nil {
+		return backend.Object{}, err
+	}
+	return object(a), nil
+}
+
+// Put implements backend.Store with objects.insert, in one request.
+func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	if err := checkKey(key); err != nil {
+		return backend.Object{}, err
+	}
+	if int64(len(p)) > caps.MaxPut {
+		return backend.Object{}, fmt.Errorf("gcs put %s: %w", key, backend.ErrTooLarge)
+	}
+	sum := crc32.Checksum(p, castagnoli)
+	var w watch
+	a, err := s.send(watched(ctx, &w), under(s.handle(key), opts.If), s.describeAs(opts.Attributes), known(p, sum))
+	if err != nil {
+		err = unmet(opts.If, wrap("put", key, err))
+		if errors.Is(err, backend.ErrChanged) && w.tries > 1 {
+			if a, ok := s.made(ctx, key, int64(len(p)), sum); ok {
+				return object(a), nil
+			}
+		}
+		return backend.Object{}, err
+	}
+	return object(a), nil
+}
+
+// made looks whether a write whose answer is not known has been done: whether the object at key has its bytes.
+func (s *Store) made(ctx context.Context, key string, size int64, sum uint32) (*storage.ObjectAttrs, bool) {
+	a, err := s.handle(key).Attrs(ctx)
+	if err != nil || a.Size != size || a.CRC32C != sum {
+		return nil, false
+	}
+	return a, true
+}
+
+// content is what one write sends.
+type content struct {
+	open func() (io.ReadCloser, error) // for each try anew
+	size int64
+	sum  *uint32 // CRC-32C, if it is known beforehand
+}
+
+// known is content that is in memory.
+func known(p []byte, sum uint32) content {
+	return content{size: int64(len(p)), sum: &sum, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(p)), nil }}
+}
+
+// send writes an object in one request, and again as long as that may help. The SDK repeats only what it has copied to memory of
+// its own.
+func (s *Store) send(ctx context.Context, h *storage.ObjectHandle, attrs storage.ObjectAttrs, c content) (*storage.ObjectAttrs, error) {
+	h = h.Retryer(storage.WithPolicy(storage.RetryNever))
+	pause := s.retry.backoff()
+	for try := 1; ; try++ {
+		a, err := s.sendOnce(ctx, h, attrs, c)
+		if err == nil || try >= s.retry.attempts || ctx.Err() != nil || !again(err) {
+			return a, err
+		}
+		if stopped := gax.Sleep(ctx, pause.Pause()); stopped != nil {
+			return nil, stopped
+		}
+	}
+}
+
+// again reports whether a write that failed may succeed when it is repeated.
+func again(err error) bool {
+	return storage.ShouldRetry(err) || errors.Is(err, backend.ErrUnavailable)
+}
+
+// errDamaged is a write or a read whose bytes were not those that were meant.
+var errDamaged = fmt.Errorf("damaged on the way: %w", backend.ErrUnavailable)
+
+func (s *Store) sendOnce(ctx context.Context, h *storage.ObjectHandle, attrs storage.ObjectAttrs, c content) (*storage.ObjectAttrs, error) {
+	body, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := h.NewWriter(ctx)
+	name := w.Name
+	w.ObjectAttrs, w.ChunkSize, w.DisableAutoChecksum = attrs, 0, true
+	w.Name, w.KMSKeyName = name, s.cfg.KMSKey
+	if c.sum != nil {
+		w.CRC32C, w.SendCRC32C = *c.sum, true
+	}
+	hash := crc32.New(castagnoli)
+	n, err := copyTo(w, hash, body, c.sum == nil)
+	if err != nil {
+		cancel() // or Close would make an object of what was sent so far
+		_ = w.Close()
+		return nil, err
+	}
+	if n != c.size {
+		cancel()
+		_ = w.Close()
+		return nil, fmt.Errorf("%d bytes, %d were expected: %w", n, c.size, errDamaged)
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	sum := hash.Sum32()
+	if c.sum != nil {
+		sum = *c.sum
+	}
+	a := w.Attrs()
+	if a.Size != c.size || a.CRC32C != sum {
+		return nil, fmt.Errorf("the store has %d bytes with CRC-32C %08x, sent were %d with %08x: %w", a.Size, a.CRC32C, c.size, sum, errDamaged)
+	}
+	return a, nil
+}
+
+// copyTo sends a body, and computes its checksum where that is asked for.
+func copyTo(w io.Writer, hash io.Writer, body io.Reader, sum bool) (int64, error) {
+	if sum {
+		body = io.TeeReader(body, hash)
+	}
+	return io.Copy(w, body)
+}
+
+// Delete implements backend.Store with objects.delete.
+func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	var w watch
+	err := under(s.bucket.Object(key), backend.Condition{ETag: opts.ETag}).Delete(watched(ctx, &w))
+	if err == nil {
+		return nil
+	}
+	err = wrap("delete", key, err)
+	gone := errors.Is(err, backend.ErrNotExist)
+	if errors.Is(err, backend.ErrChanged) && w.tries > 1 { // the second try may meet what the first one has done
+		_, statErr := s.Stat(ctx, key)
+		gone = errors.Is(statErr, backend.ErrNotExist)
+	}
+	switch {
+	case !gone:
+		return err
+	case opts.ETag != "" && w.tries == 1:
+		return fmt.Errorf("gcs delete %s: %w", key, backend.ErrChanged)
+	}
+	return nil
+}
