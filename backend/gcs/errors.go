@@ -22,6 +22,9 @@ var errDone = iterator.Done
 // wrap says which call failed, and makes its error one that callers can act on. The text names the request id and holds no
 // secret.
 func wrap(op, key string, err error) error {
+	if classified(err) {
+		return fmt.Errorf("gcs %s %s: %w", op, key, err)
+	}
 	if class := classify(err); class != nil {
 		return fmt.Errorf("gcs %s %s: %w: %w", op, key, class, describe(err))
 	}
@@ -37,10 +40,8 @@ func classify(err error) error {
 	if badToken(err) != "" {
 		return backend.ErrPermission
 	}
-	for _, class := range []error{backend.ErrChanged, backend.ErrRange, backend.ErrUnavailable} {
-		if errors.Is(err, class) {
-			return nil // it says so itself
-		}
+	if classified(err) {
+		return nil
 	}
 	var api *googleapi.Error
 	if !errors.As(err, &api) {
@@ -84,6 +85,11 @@ func classify(err error) error {
 	return nil
 }
 
+// classified reports whether an error is this package's own, which says itself what callers can do.
+func classified(err error) bool {
+	return errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrRange) || errors.Is(err, backend.ErrUnavailable)
+}
+
 // status is that of the answer; 0 where there was none.
 func status(err error) int {
 	var api *googleapi.Error
@@ -95,8 +101,7 @@ func status(err error) int {
 
 // detail is what an answer says in its own words, in lower case: the reason or code, and the message.
 func detail(api *googleapi.Error) (reason, text string) {
-	a := &apiError{err: api}
-	a.read()
+	a := read(api, api)
 	return strings.ToLower(a.code), strings.ToLower(a.message)
 }
 
@@ -122,8 +127,10 @@ func badToken(err error) string {
 
 // apiError is an answer of the store, in one line. Answers to reads are XML, all others JSON.
 type apiError struct {
-	err           *googleapi.Error
+	err           error // of the SDK
+	status        int
 	code, message string
+	request       string // its id
 }
 
 // describe gives an error of the SDK a text of one line with the request id.
@@ -136,35 +143,35 @@ func describe(err error) error {
 		}
 		return err
 	}
-	a := &apiError{err: api}
-	a.read()
-	return a
+	return read(api, err)
 }
 
-func (a *apiError) read() {
-	a.message = a.err.Message
-	if len(a.err.Errors) > 0 {
-		a.code = a.err.Errors[0].Reason
+// read takes from an answer what it says; err is the error around it.
+func read(api *googleapi.Error, err error) *apiError {
+	a := &apiError{err: err, status: api.Code, request: api.Header.Get("X-Guploader-Uploadid"), message: api.Message}
+	if len(api.Errors) > 0 {
+		a.code = api.Errors[0].Reason
 	}
 	var body struct {
 		Code, Message, Details string
 	}
-	if a.message == "" && xml.Unmarshal([]byte(a.err.Body), &body) == nil {
+	if a.message == "" && xml.Unmarshal([]byte(api.Body), &body) == nil {
 		a.code, a.message = body.Code, strings.TrimSpace(body.Message+" "+body.Details)
 	}
+	return a
 }
 
 // Error implements error.
 func (a *apiError) Error() string {
-	s := fmt.Sprintf("status %d", a.err.Code)
+	s := fmt.Sprintf("status %d", a.status)
 	if a.code != "" {
 		s += " " + a.code
 	}
 	if a.message != "" {
 		s += ": " + strings.Join(strings.Fields(a.message), " ")
 	}
-	if id := a.err.Header.Get("X-Guploader-Uploadid"); id != "" {
-		s += " (request id " + id + ")"
+	if a.request != "" {
+		s += " (request id " + a.request + ")"
 	}
 	return s
 }
@@ -175,7 +182,7 @@ func (a *apiError) Unwrap() error { return a.err }
 // ErrorCode is the store's name of the error, or its HTTP status.
 func (a *apiError) ErrorCode() string {
 	if a.code == "" {
-		return fmt.Sprintf("status %d", a.err.Code)
+		return fmt.Sprintf("status %d", a.status)
 	}
 	return a.code
 }
