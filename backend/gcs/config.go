@@ -64,37 +64,41 @@ func open(ctx context.Context, cfg Config, retry patience) (*Store, error) {
 			return nil, errors.New("customer key: give the base64 of 32 bytes")
 		}
 	}
-	var opts []option.ClientOption
-	wire := &httptransport.Options{BaseRoundTripper: newTransport(), DisableTelemetry: true}
-	if cfg.Anonymous {
-		wire.DisableAuthentication = true
-		opts = append(opts, option.WithoutAuthentication())
-	} else {
-		creds, err := cfg.credentials()
-		if err != nil {
+	var creds *auth.Credentials
+	if !cfg.Anonymous {
+		if creds, err = cfg.credentials(); err != nil {
 			return nil, err
 		}
-		wire.Credentials = creds
-		opts = append(opts, option.WithAuthCredentials(creds))
 	}
-	s.http, err = httptransport.NewClient(wire)
-	if err != nil {
-		return nil, fmt.Errorf("gcs client: %w", err)
-	}
-	opts = append(opts, option.WithHTTPClient(s.http))
-	if endpoint != "" {
-		opts = append(opts, option.WithEndpoint(endpoint+"/storage/v1/"))
-	}
-	if s.client, err = storage.NewClient(ctx, opts...); err != nil {
-		return nil, fmt.Errorf("gcs client: %w", err)
-	}
-	// Calls without a condition are repeated too: of each of them the last one counts.
-	s.client.SetRetry(storage.WithPolicy(storage.RetryAlways), storage.WithBackoff(retry.backoff()), storage.WithMaxAttempts(retry.attempts))
-	s.bucket = s.client.Bucket(cfg.Bucket)
-	if cfg.UserProject != "" {
-		s.bucket = s.bucket.UserProject(cfg.UserProject)
+	if err := s.connect(ctx, creds); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// connect makes the client of a store; without credentials if there are none.
+func (s *Store) connect(ctx context.Context, creds *auth.Credentials) error {
+	var err error
+	s.http, err = httptransport.NewClient(&httptransport.Options{
+		BaseRoundTripper: newTransport(), DisableTelemetry: true, Credentials: creds, DisableAuthentication: creds == nil,
+	})
+	if err != nil {
+		return fmt.Errorf("gcs client: %w", err)
+	}
+	opts := []option.ClientOption{option.WithHTTPClient(s.http), option.WithoutAuthentication()} // the client has its credentials
+	if s.endpoint != "" {
+		opts = append(opts, option.WithEndpoint(s.endpoint+"/storage/v1/"))
+	}
+	if s.client, err = storage.NewClient(ctx, opts...); err != nil {
+		return fmt.Errorf("gcs client: %w", err)
+	}
+	// Calls without a condition are repeated too: of each of them the last one counts.
+	s.client.SetRetry(storage.WithPolicy(storage.RetryAlways), storage.WithBackoff(s.retry.backoff()), storage.WithMaxAttempts(s.retry.attempts))
+	s.bucket = s.client.Bucket(s.cfg.Bucket)
+	if s.cfg.UserProject != "" {
+		s.bucket = s.bucket.UserProject(s.cfg.UserProject)
+	}
+	return nil
 }
 
 // check returns the endpoint without a slash behind it, or what is wrong with the configuration.

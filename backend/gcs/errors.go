@@ -201,9 +201,8 @@ func (e *textError) Unwrap() error { return e.err }
 
 // cause is the innermost error: what went wrong on the network, without the layers of the SDK around it.
 func cause(err error) error {
-	var api *googleapi.Error
-	if errors.As(err, &api) {
-		return describe(err)
+	if said := describe(err); said != err { //nolint:errorlint // whether it has another text
+		return said
 	}
 	for {
 		inner := errors.Unwrap(err)
