@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/storage"
@@ -112,15 +113,15 @@ func (u *Upload) join(ctx context.Context, level int, names []string) ([]string,
 	return joined, g.Wait()
 }
 
-// compose joins objects. The store refuses to, if that does not make the checksum that is expected; where none is given, what
-// comes of it is checked when it is part of the whole.
+// compose joins objects. The store refuses to, if that does not make the checksum that is expected. The last compose, which knows
+// what has to come of it, takes its sources away in the same step, so that no upload can be committed twice.
 func (s *Store) compose(ctx context.Context, dst *storage.ObjectHandle, names []string, attrs storage.ObjectAttrs, want part) (*storage.ObjectAttrs, error) {
 	sources := make([]*storage.ObjectHandle, len(names))
 	for i, name := range names {
 		sources[i] = s.bucket.Object(name) // the customer key of the target opens them
 	}
 	c := dst.ComposerFrom(sources...)
-	c.ObjectAttrs = attrs
+	c.ObjectAttrs, c.DeleteSourceObjects = attrs, want.size >= 0
 	if want.checked {
 		c.CRC32C, c.SendCRC32C = want.sum, true
 	}
@@ -141,17 +142,23 @@ func (u *Upload) sweep(ctx context.Context) error {
 		if err != nil || len(names) == 0 {
 			return err
 		}
-		if len(names) > 1 || names[0] != u.recorded() {
-			g, gctx := errgroup.WithContext(ctx)
-			g.SetLimit(workers)
-			for _, name := range names {
-				if name != u.recorded() {
-					g.Go(func() error { return u.remove(gctx, name) })
-				}
+		if len(names) > 1 && slices.Contains(names, u.recorded()) {
+			if _, err := u.store.send(ctx, u.store.handle(u.recorded()), plainAttrs(), known(nil, 0)); err != nil {
+				return wrap("abort", u.key, err)
 			}
-			if err := g.Wait(); err != nil {
+			if names, err = u.leftovers(ctx); err != nil {
 				return err
 			}
+		}
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(workers)
+		for _, name := range names {
+			if name != u.recorded() {
+				g.Go(func() error { return u.remove(gctx, name) })
+			}
+		}
+		if err := g.Wait(); err != nil {
+			return err
 		}
 		if err := u.remove(ctx, u.recorded()); err != nil {
 			return err

@@ -356,6 +356,11 @@ func (c *cloud) compose(w http.ResponseWriter, this call, body []byte) *stored {
 		refuse(w, this.op, 400, "invalid", "Provided CRC32C does not match calculated CRC32C.")
 		return nil
 	}
+	for _, src := range asked.SourceObjects {
+		if asked.DeleteSourceObjects && src.Name != this.name {
+			delete(c.objects, src.Name)
+		}
+	}
 	return c.write(this.name, data, asked.Destination)
 }
 

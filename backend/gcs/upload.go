@@ -47,7 +47,8 @@ type part struct {
 	checked bool   // sum is known
 }
 
-// record is the name of the object that says that an upload is there, and of which key.
+// record is the name of the object that says that an upload is there: its content is the key. From the beginning of an abort it is
+// empty, so that a process which does not know of that writes no more.
 const record = "upload"
 
 func (u *Upload) prefix() string             { return hidden + u.id + "/" }
@@ -92,7 +93,14 @@ func (s *Store) ResumeUpload(ctx context.Context, key, id string, opts backend.P
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	if string(text) != key {
+	switch string(text) {
+	case key:
+	case "": // whoever aborted it has not come to the end
+		if err := u.sweep(ctx); err != nil {
+			return nil, err
+		}
+		return nil, u.over("resume")
+	default:
 		return nil, fmt.Errorf("gcs resume %s: the upload is of another key: %w", key, backend.ErrNotExist)
 	}
 	if u.parts, err = u.stored(ctx); err != nil {
@@ -101,30 +109,40 @@ func (s *Store) ResumeUpload(ctx context.Context, key, id string, opts backend.P
 	return u, nil
 }
 
+// over is the error of what is asked of an upload that has been committed or aborted.
+func (u *Upload) over(op string) error {
+	return fmt.Errorf("gcs %s %s: the upload is over: %w", op, u.key, backend.ErrNotExist)
+}
+
 // stored asks for the parts that the store holds.
 func (u *Upload) stored(ctx context.Context) (map[int]part, error) {
-	parts := map[int]part{}
+	parts, alive := map[int]part{}, false
 	q := &storage.Query{Prefix: u.prefix(), Projection: storage.ProjectionNoACL}
 	it := u.store.bucket.Objects(ctx, q)
 	for {
 		a, err := it.Next()
 		if errors.Is(err, errDone) {
-			return parts, nil
+			break
 		}
 		if err != nil {
 			return nil, wrap("parts of", u.key, err)
 		}
+		alive = alive || a.Name == u.recorded() && a.Size > 0
 		if n, err := strconv.Atoi(strings.TrimPrefix(a.Name, u.prefix())); err == nil {
 			// A listing names no checksum of what a customer key encrypts.
 			parts[n] = part{size: a.Size, sum: a.CRC32C, checked: u.store.key == nil}
 		}
 	}
+	if !alive {
+		return nil, u.over("parts of")
+	}
+	return parts, nil
 }
 
 // ID is all that ResumeUpload needs besides the key to find the upload again.
 func (u *Upload) ID() string { return u.id }
 
-// Parts returns the parts that the store holds, in ascending order.
+// Parts returns the parts that the store holds, in ascending order. ErrNotExist where the upload is over.
 func (u *Upload) Parts(ctx context.Context) ([]Part, error) {
 	stored, err := u.stored(ctx)
 	if err != nil {
@@ -188,8 +206,7 @@ func (u *Upload) WritePart(ctx context.Context, n int, p []byte) error {
 	if _, err := u.store.send(ctx, u.store.handle(u.name(n)), plainAttrs(), known(p, sum)); err != nil {
 		return wrap(u.op("part", n), u.key, err)
 	}
-	u.keep(n, part{size: int64(len(p)), sum: sum, checked: true})
-	return nil
+	return u.keep(ctx, n, part{size: int64(len(p)), sum: sum, checked: true})
 }
 
 // CopyPart implements backend.Upload. A whole object is copied inside the store. Of a part of one Cloud Storage makes no
@@ -222,14 +239,23 @@ func (u *Upload) CopyPart(ctx context.Context, n int, src string, off, length in
 	if err != nil {
 		return wrap(op, u.key, err)
 	}
-	u.keep(n, part{size: a.Size, sum: a.CRC32C, checked: true})
-	return nil
+	return u.keep(ctx, n, part{size: a.Size, sum: a.CRC32C, checked: true})
 }
 
-func (u *Upload) keep(n int, p part) {
+// keep notes a part that the store has got, unless somebody has aborted the upload before: an abort ends the record first and then
+// deletes what it finds, so that either it finds this part or this finds the end.
+func (u *Upload) keep(ctx context.Context, n int, p part) error {
+	a, err := u.store.handle(u.recorded()).Attrs(ctx)
+	if errors.Is(err, storage.ErrObjectNotExist) || err == nil && a.Size == 0 {
+		return errors.Join(u.over(u.op("part", n)), u.remove(ctx, u.name(n)))
+	}
+	if err != nil {
+		return wrap(u.op("part", n), u.key, err)
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.parts[n] = p
+	return nil
 }
 
 // Abort implements backend.Upload: it deletes the parts until none is left.

@@ -132,8 +132,8 @@ func TestTidy(t *testing.T) {
 	if _, err := u.Commit(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(c.keys()); n != 4 {
-		t.Errorf("%d objects, want the object, two parts and the record", n)
+	if n := len(c.keys()); n != 2 {
+		t.Errorf("%d objects, want the object and the record", n)
 	}
 	if err := u.Abort(t.Context()); !errors.Is(err, backend.ErrUnavailable) {
 		t.Errorf("Abort: %v, want ErrUnavailable", err)
@@ -199,6 +199,49 @@ func TestResume(t *testing.T) {
 	}
 	if keys := c.keys(); !slices.Equal(keys, []string{"dir/o"}) {
 		t.Errorf("the bucket holds %q", keys)
+	}
+}
+
+// TestForeignAbort: an upload that another process aborts is over for everybody, and what was being written stays nowhere.
+func TestForeignAbort(t *testing.T) {
+	ctx := t.Context()
+	c := newCloud(t)
+	s := c.open(Config{})
+	u := begin(t, s, "o", backend.PutOptions{}, "one")
+	other, err := s.ResumeUpload(ctx, "o", u.ID(), backend.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Abort(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.put("src", "text")
+	late, copied := u.WritePart(ctx, 2, []byte("late")), u.CopyPart(ctx, 3, "src", 0, 4, backend.CopyPartOptions{})
+	_, parts := u.Parts(ctx)
+	_, resumed := s.ResumeUpload(ctx, "o", u.ID(), backend.PutOptions{})
+	for what, err := range map[string]error{"WritePart": late, "CopyPart": copied, "Parts": parts, "ResumeUpload": resumed} {
+		if !errors.Is(err, backend.ErrNotExist) {
+			t.Errorf("%s: %v, want ErrNotExist", what, err)
+		}
+	}
+	if _, err := u.Commit(ctx, 1); !errors.Is(err, backend.ErrChanged) {
+		t.Errorf("Commit: %v, want ErrChanged", err)
+	}
+	if keys := c.keys(); !slices.Equal(keys, []string{"src"}) {
+		t.Errorf("the bucket holds %q", keys)
+	}
+
+	u = begin(t, s, "o", backend.PutOptions{}, "one") // the abort dies behind its first step
+	c.fail(always("delete", fault{reset: true}))
+	if err := u.Abort(ctx); !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("Abort: %v, want ErrUnavailable", err)
+	}
+	c.fail(nil)
+	if _, err := s.ResumeUpload(ctx, "o", u.ID(), backend.PutOptions{}); !errors.Is(err, backend.ErrNotExist) {
+		t.Errorf("ResumeUpload: %v, want ErrNotExist", err)
+	}
+	if keys := c.keys(); !slices.Equal(keys, []string{"src"}) {
+		t.Errorf("what the abort left: %q", keys)
 	}
 }
 
