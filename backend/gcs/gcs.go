@@ -127,7 +127,11 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	if err != nil {
 		return backend.Object{}, err
 	}
-	return object(a), nil
+	o := object(a)
+	if backend.ChecksumsWanted(ctx) {
+		o.Checksums = checksums(a)
+	}
+	return o, nil
 }
 
 // Put implements backend.Store with objects.insert, in one request.

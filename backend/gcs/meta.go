@@ -1,6 +1,8 @@
 package gcs
 
 import (
+	"crypto/md5" //nolint:gosec // what the store keeps
+	"encoding/binary"
 	"hash/crc32"
 	"maps"
 	"strconv"
@@ -97,6 +99,19 @@ func object(a *storage.ObjectAttrs) backend.Object {
 	}
 	o.Metadata, o.ModTime = readMetadata(a.Metadata)
 	return o
+}
+
+// checksums are what the store keeps of the whole content. A composed object has no MD5; that the store tells no CRC-32C looks as if it were
+// zero.
+func checksums(a *storage.ObjectAttrs) map[string][]byte {
+	sums := map[string][]byte{}
+	if a.CRC32C != 0 || a.Size == 0 {
+		sums["CRC32C"] = binary.BigEndian.AppendUint32(nil, a.CRC32C)
+	}
+	if len(a.MD5) == md5.Size {
+		sums["MD5"] = a.MD5
+	}
+	return sums
 }
 
 // keep returns the attributes that make a copy of an object the same as itself.
