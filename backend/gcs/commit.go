@@ -22,7 +22,7 @@ const (
 
 // Commit implements backend.Upload with objects.compose. The parts are joined by 32 into objects that nobody sees, and so on, until
 // one last compose makes the object under its condition.
-func (u *Upload) Commit(ctx context.Context, n int) (backend.Object, error) {
+func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	names, whole, err := u.whole(n)
 	if err != nil {
 		return backend.Object{}, err
@@ -60,7 +60,7 @@ func (u *Upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 }
 
 // tidy removes the parts of a committed upload. What it leaves, Abort tries again.
-func (u *Upload) tidy(ctx context.Context) {
+func (u *upload) tidy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepTime)
 	defer cancel()
 	err := u.sweep(ctx)
@@ -70,7 +70,7 @@ func (u *Upload) tidy(ctx context.Context) {
 }
 
 // whole returns the names of the parts, and what they make together.
-func (u *Upload) whole(n int) (names []string, sum part, err error) {
+func (u *upload) whole(n int) (names []string, sum part, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -97,7 +97,7 @@ func (u *Upload) whole(n int) (names []string, sum part, err error) {
 }
 
 // join composes the objects by 32, several groups at once, and returns the names of the results.
-func (u *Upload) join(ctx context.Context, level int, names []string) ([]string, error) {
+func (u *upload) join(ctx context.Context, level int, names []string) ([]string, error) {
 	joined := make([]string, (len(names)+fanIn-1)/fanIn)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
@@ -136,7 +136,7 @@ func (s *Store) compose(ctx context.Context, dst *storage.ObjectHandle, names []
 }
 
 // sweep deletes everything that belongs to the upload, its record last of all.
-func (u *Upload) sweep(ctx context.Context) error {
+func (u *upload) sweep(ctx context.Context) error {
 	for range maxSweeps {
 		names, err := u.leftovers(ctx)
 		if err != nil || len(names) == 0 {
@@ -167,7 +167,7 @@ func (u *Upload) sweep(ctx context.Context) error {
 	return fmt.Errorf("gcs abort %s: parts are left: %w", u.key, backend.ErrUnavailable)
 }
 
-func (u *Upload) remove(ctx context.Context, name string) error {
+func (u *upload) remove(ctx context.Context, name string) error {
 	if err := u.store.bucket.Object(name).Delete(ctx); err != nil && !errors.Is(classify(err), backend.ErrNotExist) {
 		return wrap("abort", u.key, err)
 	}
@@ -175,7 +175,7 @@ func (u *Upload) remove(ctx context.Context, name string) error {
 }
 
 // leftovers names the objects of the upload.
-func (u *Upload) leftovers(ctx context.Context) (names []string, err error) {
+func (u *upload) leftovers(ctx context.Context) (names []string, err error) {
 	q := &storage.Query{Prefix: u.prefix(), Projection: storage.ProjectionNoACL}
 	if err := q.SetAttrSelection([]string{"Name"}); err != nil {
 		return nil, wrap("abort", u.key, err)

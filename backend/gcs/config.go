@@ -58,7 +58,7 @@ func open(ctx context.Context, cfg Config, retry patience) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, retry: retry, endpoint: endpoint}
+	s := &Store{cfg: cfg, retry: retry, endpoint: endpoint, slice: copySlice}
 	if cfg.CustomerKey != "" {
 		if s.key, err = base64.StdEncoding.DecodeString(cfg.CustomerKey); err != nil || len(s.key) != 32 {
 			return nil, errors.New("customer key: give the base64 of 32 bytes")

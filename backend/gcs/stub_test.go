@@ -218,7 +218,7 @@ func (c *cloud) serve(w http.ResponseWriter, r *http.Request, this call, other s
 		o = c.patch(o, body)
 	case "delete":
 		delete(c.objects, this.name)
-		w.WriteHeader(204)
+		w.WriteHeader(http.StatusNoContent)
 		return
 	case "list":
 		c.list(w, this.query)

@@ -12,7 +12,7 @@ import (
 )
 
 // begin starts an upload and writes its parts.
-func begin(t *testing.T, s *Store, key string, opts backend.PutOptions, parts ...string) *Upload {
+func begin(t *testing.T, s *Store, key string, opts backend.PutOptions, parts ...string) *upload {
 	t.Helper()
 	u, err := s.NewUpload(t.Context(), key, opts)
 	if err != nil {
@@ -23,7 +23,7 @@ func begin(t *testing.T, s *Store, key string, opts backend.PutOptions, parts ..
 			t.Fatal(err)
 		}
 	}
-	return u.(*Upload)
+	return u.(*upload)
 }
 
 // TestManyParts: more parts than one compose takes are joined in several rounds, and nothing of them stays.
@@ -168,7 +168,7 @@ func TestResume(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := resumed.(*Upload)
+	u := resumed.(*upload)
 	parts, err := u.Parts(ctx)
 	if want := []Part{{1, 4}, {2, 4}, {3, 6}}; err != nil || !slices.Equal(parts, want) || u.ID() != killed.ID() {
 		t.Errorf("Parts: %v, %v, want %v", parts, err, want)
@@ -308,20 +308,33 @@ func TestCopyPart(t *testing.T) {
 	if len(c.calls("insert")) != 2 || len(c.calls("rewrite")) > 0 {
 		t.Errorf("a range: %+v", c.calls(""))
 	}
+	for slice, pieces := range map[int64]int{7: 32, 500: 20} { // bytes
+		s.slice = slice
+		c.fail(on("compose", 1, fault{lose: true}))
+		if err := u.CopyPart(ctx, 3, "src", 1, 9998, backend.CopyPartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(c.calls("insert")); n != pieces {
+			t.Errorf("slices of %d: %d, want %d", slice, n, pieces)
+		}
+	}
 	c.fail(func(this call) fault {
 		if this.op == "read" { // replaced behind the look at it
 			c.write("src", bytes.Repeat([]byte("x"), 10_000), &c.objects["src"].Object)
 		}
 		return fault{}
 	})
-	if err := u.CopyPart(ctx, 3, "src", 0, 5, backend.CopyPartOptions{}); !errors.Is(err, backend.ErrChanged) {
+	if err := u.CopyPart(ctx, 4, "src", 0, 5, backend.CopyPartOptions{}); !errors.Is(err, backend.ErrChanged) {
 		t.Errorf("replaced meanwhile: %v, want ErrChanged", err)
 	}
 	c.fail(nil)
-	if _, err := u.Commit(ctx, 2); err != nil {
+	if _, err := u.Commit(ctx, 3); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := readAll(s, t, "o", backend.OpenOptions{}); err != nil || got != text+text[100:120] {
+	if keys := c.keys(); !slices.Equal(keys, []string{"o", "src"}) {
+		t.Errorf("the bucket holds %q", keys)
+	}
+	if got, err := readAll(s, t, "o", backend.OpenOptions{}); err != nil || got != text+text[100:120]+text[1:9999] {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
