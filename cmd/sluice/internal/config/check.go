@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -222,44 +221,17 @@ func (k *checker) checkStore(at string, s Store) {
 	}
 }
 
-func (k *checker) checkBucket(at string, s Store, example string) {
+func (k *checker) checkS3(at string, s Store) {
 	if s.Bucket == "" {
 		k.bad(at+".bucket", "missing: the name of the bucket")
 	}
 	if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-		k.bad(at+".endpoint", "must be a URL such as %s", example)
+		k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
 	}
-}
-
-func (k *checker) checkS3(at string, s Store) {
-	k.checkBucket(at, s, "https://s3.example.org")
 	if (s.AccessKey == "") != (s.SecretKey == "") {
 		k.bad(at, "accessKey and secretKey go together: give both, or neither to use the environment or the machine's role")
 	}
 	k.oneOf(at+".checksum", s.Checksum, "crc64nvme", "crc32c", "crc32", "md5", "none")
-}
-
-func (k *checker) checkGCS(at string, s Store) {
-	k.checkBucket(at, s, "http://127.0.0.1:4443")
-	if strings.HasPrefix(s.Endpoint, "http:") && !s.Anonymous {
-		k.bad(at+".endpoint", "must begin with https:, for credentials would travel in clear; an emulator wants anonymous: true")
-	}
-	if s.Anonymous && s.CredentialsFile != "" {
-		k.bad(at+".credentialsFile", "goes without anonymous: give one of them")
-	}
-	k.oneOf(at+".storageClass", s.StorageClass, "STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
-	if s.KMSKey != "" && (!strings.HasPrefix(s.KMSKey, "projects/") || strings.Count(s.KMSKey, "/") != 7) {
-		k.bad(at+".kmsKey", "must be the name of a key, projects/P/locations/L/keyRings/R/cryptoKeys/K")
-	}
-	if s.CustomerKey == "" {
-		return
-	}
-	if key, err := base64.StdEncoding.DecodeString(string(s.CustomerKey)); err != nil || len(key) != 32 {
-		k.bad(at+".customerKey", "must be the base64 of 32 bytes, as openssl rand -base64 32 prints it")
-	}
-	if s.KMSKey != "" {
-		k.bad(at+".customerKey", "goes without kmsKey: give one of them")
-	}
 }
 
 func (k *checker) checkUser(at string, u User) {

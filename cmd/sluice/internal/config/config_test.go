@@ -239,6 +239,7 @@ sluice.yaml:5:27: stores.e.bucket: does not belong to a store of type file`},
   b: {type: gcs, bucket: b, endpoint: "127.0.0.1:4443", anonymous: true, credentialsFile: sa.json, path: y},
   c: {type: gcs, bucket: b, kmsKey: mine, customerKey: c2hvcnQ=},
   d: {type: s3, bucket: b, userProject: p},
+  f: {type: gcs, bucket: b, endpoint: "http://127.0.0.1:4443", anonymous: true, customerKey: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=},
   e: {type: gcs, bucket: b, endpoint: "http://127.0.0.1:4443", anonymous: true, storageClass: ARCHIVE}, `, 1), `sluice.yaml:3:3: stores.a.bucket: missing: the name of the bucket
 sluice.yaml:3:28: stores.a.endpoint: must begin with https:, for credentials would travel in clear; an emulator wants anonymous: true
 sluice.yaml:3:67: stores.a.storageClass: must be STANDARD, NEARLINE, COLDLINE or ARCHIVE
@@ -249,7 +250,8 @@ sluice.yaml:4:106: stores.b.path: does not belong to a store of type gcs
 sluice.yaml:5:37: stores.c.kmsKey: must be the name of a key, projects/P/locations/L/keyRings/R/cryptoKeys/K
 sluice.yaml:5:56: stores.c.customerKey: must be the base64 of 32 bytes, as openssl rand -base64 32 prints it
 sluice.yaml:5:56: stores.c.customerKey: goes without kmsKey: give one of them
-sluice.yaml:6:41: stores.d.userProject: does not belong to a store of type s3`},
+sluice.yaml:6:41: stores.d.userProject: does not belong to a store of type s3
+sluice.yaml:7:94: stores.f.customerKey: goes only over https`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}
 stores: {local: {type: file, path: data}}
 profiles:
