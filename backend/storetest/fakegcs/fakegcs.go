@@ -4,8 +4,10 @@ package fakegcs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,7 +71,25 @@ func Start(t testing.TB) *Server {
 // NewBucket makes another bucket.
 func (s *Server) NewBucket(t testing.TB, name string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Endpoint+"/storage/v1/b?project=test", strings.NewReader(`{"name":`+strconv.Quote(name)+`}`))
+	s.call(t, http.MethodPost, "/storage/v1/b?project=test", `{"name":`+strconv.Quote(name)+`}`, nil)
+}
+
+// Names names the objects of the first bucket that begin with prefix.
+func (s *Server) Names(t testing.TB, prefix string) (names []string) {
+	t.Helper()
+	var page struct {
+		Items []struct{ Name string }
+	}
+	s.call(t, http.MethodGet, "/storage/v1/b/"+s.Bucket+"/o?prefix="+url.QueryEscape(prefix), "", &page)
+	for _, o := range page.Items {
+		names = append(names, o.Name)
+	}
+	return names
+}
+
+func (s *Server) call(t testing.TB, method, path, body string, answer any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.Endpoint+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +98,14 @@ func (s *Server) NewBucket(t testing.TB, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = resp.Body.Close()
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("fake-gcs-server does not make the bucket %s: %s", name, resp.Status)
+		t.Fatalf("fake-gcs-server: %s %s: %s", method, path, resp.Status)
+	}
+	if answer != nil {
+		if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
