@@ -176,6 +176,7 @@ type Caps struct {
 	MaxParts        int
 	PartConcurrency int   // parts of one upload that may be written at once with profit
 	CopyPart        bool  // Upload.CopyPart works
+	CopyWhole       bool  // CopyPart costs next to nothing for a whole object, but for a range of one as much as reading and writing it
 	MaxCopyPart     int64 // largest length of one CopyPart
 	MaxCopy         int64 // largest object that one Copy can copy
 	Conditional     bool  // Put, Commit and Copy check their Condition, Delete its ETag

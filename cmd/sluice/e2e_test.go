@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/backend/storetest/fakegcs"
 	"sluice/backend/storetest/versitygw"
 )
 
@@ -65,7 +66,7 @@ type daemon struct {
 	ca       string // PEM file
 	explicit int
 	implicit int
-	s3       *versitygw.Gateway // nil on the file store
+	uploads  func() []string // names what the store holds of uploads that are not finished
 	cmd      *exec.Cmd
 	log      *syncBuffer
 }
@@ -77,6 +78,16 @@ const (
 
 // stores runs a test over every kind of store that the program can serve here.
 func stores(t *testing.T, f func(t *testing.T, d *daemon)) {
+	onDisk(t, f)
+	t.Run("gcs", func(t *testing.T) {
+		server := fakegcs.Start(t)
+		store := fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true}", server.Bucket, server.Endpoint)
+		f(t, startOn(t, store, func() []string { return server.Names(t, ".sluice/") }))
+	})
+}
+
+// onDisk runs a test over the stores that keep their objects on disk, where there is room for large ones.
+func onDisk(t *testing.T, f func(t *testing.T, d *daemon)) {
 	t.Run("file", func(t *testing.T) { f(t, start(t, nil)) })
 	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t))) })
 }
@@ -84,16 +95,23 @@ func stores(t *testing.T, f func(t *testing.T, d *daemon)) {
 // start runs the program on the file store, or on an S3 server.
 func start(t *testing.T, s3 *versitygw.Gateway) *daemon {
 	t.Helper()
+	if s3 == nil {
+		data := filepath.Join(t.TempDir(), "data")
+		return startOn(t, "{type: file, path: "+data+"}", func() []string { return versitygw.Files(t, filepath.Join(data, ".sluice", "uploads")) })
+	}
+	store := fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
+		s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey)
+	return startOn(t, store, func() []string { return s3.Uploads(t) })
+}
+
+// startOn runs the program on a store, which is told as in its configuration.
+func startOn(t *testing.T, store string, uploads func() []string) *daemon {
+	t.Helper()
 	bin := binary(t)
-	d := &daemon{t: t, dir: t.TempDir(), s3: s3, log: &syncBuffer{}}
+	d := &daemon{t: t, dir: t.TempDir(), uploads: uploads, log: &syncBuffer{}}
 	d.ca = certificate(t, d.dir)
 	ports := freePorts(t, 10)
 	d.explicit, d.implicit = ports[0], ports[1]
-	store := "{type: file, path: " + filepath.Join(d.dir, "data") + "}"
-	if s3 != nil {
-		store = fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
-			s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey)
-	}
 	hash := exec.Command(bin, "user", "hash")
 	hash.Stdin = strings.NewReader(password + "\n")
 	hashed, err := hash.Output()

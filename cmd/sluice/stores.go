@@ -9,11 +9,14 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/backend"
 	"sluice/backend/file"
+	"sluice/backend/gcs"
 	"sluice/backend/s3"
 	"sluice/cache"
 	"sluice/cmd/sluice/internal/config"
@@ -87,6 +90,8 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 			Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
 			AccessKey: s.AccessKey, SecretKey: string(s.SecretKey), Checksum: s.Checksum,
 		})
+	case "gcs":
+		store, err = gcs.Open(ctx, gcsConfig(s))
 	default:
 		err = fmt.Errorf("unknown type %s", s.Type)
 	}
@@ -94,6 +99,22 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 		return nil, explain(name, s, "open", err)
 	}
 	return store, nil
+}
+
+// gcsConfig is how a store of type gcs is reached. As in Google's own libraries, STORAGE_EMULATOR_HOST names an emulator, which wants no
+// credentials.
+func gcsConfig(s config.Store) gcs.Config {
+	c := gcs.Config{
+		Bucket: s.Bucket, Endpoint: s.Endpoint, CredentialsFile: s.CredentialsFile, Anonymous: s.Anonymous, UserProject: s.UserProject,
+		StorageClass: s.StorageClass, KMSKey: s.KMSKey, CustomerKey: string(s.CustomerKey),
+	}
+	if host := os.Getenv("STORAGE_EMULATOR_HOST"); host != "" && c.Endpoint == "" {
+		if !strings.Contains(host, "://") {
+			host = "http://" + host
+		}
+		c.Endpoint, c.Anonymous, c.CredentialsFile = host, true, ""
+	}
+	return c
 }
 
 // reach asks the store whether it is there, or else for a first row.

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -183,40 +184,54 @@ func (k *checker) checkDialect(at, closeNotify, encoding, mainframe string) {
 	}
 }
 
+// storeKeys are the keys that a type of store has besides type.
+var storeKeys = map[string][]string{
+	"file": {"path"},
+	"gcs":  {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
+	"s3":   {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum"},
+}
+
 func (k *checker) checkStore(at string, s Store) {
-	s3 := []string{"bucket", "region", "endpoint", "pathStyle", "accessKey", "secretKey", "checksum"}
-	file := []string{"path"}
-	var foreign []string
+	types := slices.Sorted(maps.Keys(storeKeys))
 	switch s.Type {
 	case "s3":
-		foreign = file
-		if s.Bucket == "" {
-			k.bad(at+".bucket", "missing: the name of the bucket")
-		}
-		if (s.AccessKey == "") != (s.SecretKey == "") {
-			k.bad(at, "accessKey and secretKey go together: give both, or neither to use the environment or the machine's role")
-		}
-		if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-			k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
-		}
-		k.oneOf(at+".checksum", s.Checksum, "crc64nvme", "crc32c", "crc32", "md5", "none")
+		k.checkS3(at, s)
+	case "gcs":
+		k.checkGCS(at, s)
 	case "file":
-		foreign = s3
 		if s.Path == "" {
 			k.bad(at+".path", "missing: the directory that holds the files")
 		}
 	case "":
-		k.bad(at+".type", "missing: this version has s3 and file")
-	case "gcs", "azure":
-		k.bad(at+".type", "%s is for a later version: this one has s3 and file", s.Type)
+		k.bad(at+".type", "missing: must be %s", either(types))
+		return
+	case "azure":
+		k.bad(at+".type", "azure is for a later version: must be %s", either(types))
+		return
 	default:
-		k.bad(at+".type", "must be s3 or file")
+		k.bad(at+".type", "must be %s", either(types))
+		return
 	}
-	for _, key := range foreign {
-		if k.places[at+"."+key] != nil {
+	foreign := slices.Concat(slices.Collect(maps.Values(storeKeys))...)
+	slices.Sort(foreign)
+	for _, key := range slices.Compact(foreign) {
+		if k.places[at+"."+key] != nil && !slices.Contains(storeKeys[s.Type], key) {
 			k.bad(at+"."+key, "does not belong to a store of type %s", s.Type)
 		}
 	}
+}
+
+func (k *checker) checkS3(at string, s Store) {
+	if s.Bucket == "" {
+		k.bad(at+".bucket", "missing: the name of the bucket")
+	}
+	if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
+	}
+	if (s.AccessKey == "") != (s.SecretKey == "") {
+		k.bad(at, "accessKey and secretKey go together: give both, or neither to use the environment or the machine's role")
+	}
+	k.oneOf(at+".checksum", s.Checksum, "crc64nvme", "crc32c", "crc32", "md5", "none")
 }
 
 func (k *checker) checkUser(at string, u User) {

@@ -98,15 +98,23 @@ type Certificate struct {
 
 // Store is one bucket and how to reach it. Which keys apply depends on the type.
 type Store struct {
-	Type string `yaml:"type"` // s3, file
+	Type string `yaml:"type"` // s3, gcs, file
 
-	Bucket    string `yaml:"bucket"`
+	Bucket   string `yaml:"bucket"`
+	Endpoint string `yaml:"endpoint"` // of an S3-compatible store, or of an emulator; empty: AWS, Google
+
 	Region    string `yaml:"region"`
-	Endpoint  string `yaml:"endpoint"` // of an S3-compatible store; empty: AWS
 	PathStyle bool   `yaml:"pathStyle"`
 	AccessKey string `yaml:"accessKey"` // empty: the SDK's own sources, such as the environment or a role
 	SecretKey Secret `yaml:"secretKey"`
 	Checksum  string `yaml:"checksum"` // crc64nvme (default), crc32c, crc32, md5, none: what the store can check
+
+	CredentialsFile string `yaml:"credentialsFile"` // JSON of a service account; empty: application default credentials
+	Anonymous       bool   `yaml:"anonymous"`       // without credentials, as emulators want it
+	UserProject     string `yaml:"userProject"`     // is billed (requester pays)
+	StorageClass    string `yaml:"storageClass"`    // of new objects; empty: the default of the bucket
+	KMSKey          string `yaml:"kmsKey"`          // name of the key that encrypts new objects; empty: the default of the bucket
+	CustomerKey     Secret `yaml:"customerKey"`     // base64 of 32 bytes that encrypt every object, and that Google does not keep
 
 	Path string `yaml:"path"` // file: a directory
 }

@@ -222,11 +222,11 @@ sluice.yaml:1:33: tls.certificates[1].cert: missing: the PEM file of the certifi
 sluice.yaml:1:56: tls.minVersion: must be 1.2 or 1.3
 sluice.yaml:1:76: tls.closeNotify: must be strict or lenient`},
 		{"stores", strings.Replace(minimal, "stores: {", `stores: {
-  a: {type: gcs, bucket: b}, b: {type: ftp}, c: {bucket: x},
+  a: {type: azure, bucket: b}, b: {type: ftp}, c: {bucket: x},
   d: {type: s3, accessKey: k, endpoint: "localhost:9000", path: y, checksum: sha1},
-  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: gcs is for a later version: this one has s3 and file
-sluice.yaml:3:40: stores.b.type: must be s3 or file
-sluice.yaml:3:46: stores.c.type: missing: this version has s3 and file
+  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: azure is for a later version: must be file, gcs or s3
+sluice.yaml:3:42: stores.b.type: must be file, gcs or s3
+sluice.yaml:3:48: stores.c.type: missing: must be file, gcs or s3
 sluice.yaml:4:3: stores.d.bucket: missing: the name of the bucket
 sluice.yaml:4:3: stores.d: accessKey and secretKey go together: give both, or neither to use the environment or the machine's role
 sluice.yaml:4:41: stores.d.endpoint: must be a URL such as https://s3.example.org
@@ -234,6 +234,24 @@ sluice.yaml:4:65: stores.d.path: does not belong to a store of type s3
 sluice.yaml:4:78: stores.d.checksum: must be crc64nvme, crc32c, crc32, md5 or none
 sluice.yaml:5:3: stores.e.path: missing: the directory that holds the files
 sluice.yaml:5:27: stores.e.bucket: does not belong to a store of type file`},
+		{"gcs stores", strings.Replace(minimal, "stores: {", `stores: {
+  a: {type: gcs, endpoint: "http://127.0.0.1:4443", storageClass: GLACIER, accessKey: k},
+  b: {type: gcs, bucket: b, endpoint: "127.0.0.1:4443", anonymous: true, credentialsFile: sa.json, path: y},
+  c: {type: gcs, bucket: b, kmsKey: mine, customerKey: c2hvcnQ=},
+  d: {type: s3, bucket: b, userProject: p},
+  f: {type: gcs, bucket: b, endpoint: "http://127.0.0.1:4443", anonymous: true, customerKey: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=},
+  e: {type: gcs, bucket: b, endpoint: "http://127.0.0.1:4443", anonymous: true, storageClass: ARCHIVE}, `, 1), `sluice.yaml:3:3: stores.a.bucket: missing: the name of the bucket
+sluice.yaml:3:28: stores.a.endpoint: must begin with https:, for credentials would travel in clear; an emulator wants anonymous: true
+sluice.yaml:3:67: stores.a.storageClass: must be STANDARD, NEARLINE, COLDLINE or ARCHIVE
+sluice.yaml:3:87: stores.a.accessKey: does not belong to a store of type gcs
+sluice.yaml:4:39: stores.b.endpoint: must be a URL such as http://127.0.0.1:4443
+sluice.yaml:4:91: stores.b.credentialsFile: goes without anonymous: give one of them
+sluice.yaml:4:106: stores.b.path: does not belong to a store of type gcs
+sluice.yaml:5:37: stores.c.kmsKey: must be the name of a key, projects/P/locations/L/keyRings/R/cryptoKeys/K
+sluice.yaml:5:56: stores.c.customerKey: must be the base64 of 32 bytes, as openssl rand -base64 32 prints it
+sluice.yaml:5:56: stores.c.customerKey: goes without kmsKey: give one of them
+sluice.yaml:6:41: stores.d.userProject: does not belong to a store of type s3
+sluice.yaml:7:94: stores.f.customerKey: goes only over https`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}
 stores: {local: {type: file, path: data}}
 profiles:

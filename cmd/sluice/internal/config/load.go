@@ -55,8 +55,11 @@ func (c *Config) complete(dir string) {
 	for name, s := range c.Stores {
 		if s.Type == "file" {
 			s.Path = inside(dir, s.Path)
-			c.Stores[name] = s
 		}
+		if s.CredentialsFile != "" {
+			s.CredentialsFile = inside(dir, s.CredentialsFile)
+		}
+		c.Stores[name] = s
 	}
 	for i := range c.Users {
 		u := &c.Users[i]
