@@ -56,7 +56,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	case cfg.Passive == nil:
 		return nil, errors.New("protocol: Config.Passive is needed")
 	}
-	setDefault(&cfg.MaxSessions, 10_000)
+	setDefault(&cfg.MaxSessions, 20_000)
 	setDefault(&cfg.Greeting, "Sluice ready")
 	setDefault(&cfg.LoginTimeout, time.Minute)
 	setDefault(&cfg.IdleTimeout, 5*time.Minute)

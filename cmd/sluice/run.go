@@ -103,6 +103,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		NoDeflate:  !cfg.Transfer.Compression,
 		Logger:     log,
 
+		MaxSessions:    cfg.Listen.Sessions,
 		ClearGreeting:  cfg.Listen.ClearGreeting,
 		LoginTimeout:   cfg.Timeouts.Login,
 		IdleTimeout:    cfg.Timeouts.Idle,

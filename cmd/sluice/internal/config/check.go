@@ -171,6 +171,9 @@ func (k *checker) checkTimeouts() {
 	if g := k.Listen.ClearGreeting; g < 0 || g > time.Minute {
 		k.bad("listen.clearGreeting", "must be from 0 to 1m")
 	}
+	if k.Listen.Sessions < 1 {
+		k.bad("listen.sessions", "must be at least 1")
+	}
 }
 
 // checkDialect checks how a profile's or a user's clients differ from others.

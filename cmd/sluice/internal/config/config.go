@@ -27,7 +27,7 @@ type Config struct {
 // Default returns the configuration of an empty file. It has no certificates, stores or users.
 func Default() *Config {
 	return &Config{
-		Listen:  Listen{Explicit: []string{":2121"}, Implicit: []string{":2990"}, ClearGreeting: 2 * time.Second},
+		Listen:  Listen{Explicit: []string{":2121"}, Implicit: []string{":2990"}, ClearGreeting: 2 * time.Second, Sessions: 20_000},
 		Passive: Passive{Ports: Ports{21000, 21007}, Address: "auto", Match: "auto"},
 		Timeouts: Timeouts{
 			Login: time.Minute, Idle: 5 * time.Minute, Connect: 30 * time.Second, Handshake: 10 * time.Second,
@@ -46,6 +46,7 @@ type Listen struct {
 	// ClearGreeting is how long an implicit listener waits for TLS before it greets in the clear, as z/OS wants it; default 2 s,
 	// 0: it never does.
 	ClearGreeting time.Duration `yaml:"clearGreeting"`
+	Sessions      int           `yaml:"sessions"` // control connections at once, one more hears 421; default 20,000
 }
 
 // Timeouts of sessions and data connections.
