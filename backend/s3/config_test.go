@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -57,6 +59,31 @@ func TestCheck(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "the secret") || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%d %s: %v, want %q", tc.status, tc.code, err, want)
 		}
+	}
+}
+
+// TestCheckSilent: a server that takes the request and never answers is one sentence, and so is what no code fits.
+func TestCheckSilent(t *testing.T) {
+	end := make(chan struct{})
+	s := wire(t, func(http.ResponseWriter, *http.Request) { <-end }, Config{})
+	defer close(end)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	want := s.cfg.Endpoint + " did not answer within 200ms: check the endpoint"
+	if err := s.Check(ctx); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+
+	s = wire(t, func(w http.ResponseWriter, _ *http.Request) { fail(w, 400, "InvalidBucketName") }, Config{})
+	want = s.cfg.Endpoint + " does not list bucket bkt: correct the bucket, the endpoint and the region: InvalidBucketName"
+	if err := s.Check(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	if err := s.Check(ctx); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "operation error") {
+		t.Errorf("after the end: %v", err)
 	}
 }
 

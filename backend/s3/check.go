@@ -1,0 +1,72 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"sluice/backend"
+)
+
+// Check asks whether the bucket can be reached and read. Its error is one sentence that says what to mend; the SDK's own text,
+// which runs over several clauses and names requests, is not part of it.
+func (s *Store) Check(ctx context.Context) error {
+	where := s.cfg.Endpoint
+	if where == "" {
+		where = "Amazon S3"
+	}
+	begun := time.Now()
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)}, func(o *s3.Options) { o.RetryMaxAttempts = 2 })
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%s did not answer within %v: check the endpoint", where, allowed(ctx, begun))
+	case ctx.Err() != nil:
+		return fmt.Errorf("bucket %s at %s: %w", s.cfg.Bucket, where, ctx.Err())
+	}
+	code := apiCode(err)
+	switch class := classify(err); {
+	case code == "NoSuchBucket" || errors.Is(class, backend.ErrNotExist):
+		return fmt.Errorf("bucket %s does not exist at %s: create it or correct the name", s.cfg.Bucket, where)
+	case badKeys[code]:
+		return fmt.Errorf("%s refuses the keys for bucket %s (%s): correct accessKey and secretKey", where, s.cfg.Bucket, code)
+	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
+		return fmt.Errorf("bucket %s at %s is not in the region given: correct region (%s)", s.cfg.Bucket, where, code)
+	case errors.Is(class, backend.ErrPermission):
+		return fmt.Errorf("%s denies access to bucket %s: let these keys list, read and write it", where, s.cfg.Bucket)
+	case errors.Is(class, backend.ErrUnavailable):
+		return fmt.Errorf("%s cannot be reached: check the endpoint and that it is running: %w", where, fault(err))
+	}
+	return fmt.Errorf("%s does not list bucket %s: correct the bucket, the endpoint and the region: %w", where, s.cfg.Bucket, fault(err))
+}
+
+// allowed is how long ctx has given what began at begun, as far as a reader cares.
+func allowed(ctx context.Context, begun time.Time) time.Duration {
+	wait := time.Since(begun)
+	if end, ok := ctx.Deadline(); ok {
+		wait = end.Sub(begun)
+	}
+	if wait > time.Second {
+		return wait.Round(time.Second)
+	}
+	return wait.Round(time.Millisecond)
+}
+
+// fault is what an answer says in short, or what went wrong on the network where there was none.
+func fault(err error) error {
+	var resp *awshttp.ResponseError
+	switch code := apiCode(err); {
+	case code != "":
+		return errors.New(code)
+	case errors.As(err, &resp) && resp.HTTPStatusCode() != 0:
+		return fmt.Errorf("status %d %s", resp.HTTPStatusCode(), http.StatusText(resp.HTTPStatusCode()))
+	}
+	return cause(err)
+}
