@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,8 +23,10 @@ func (s *Store) Check(ctx context.Context) error {
 		where = "Amazon S3"
 	}
 	begun := time.Now()
-	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)}, func(o *s3.Options) { o.RetryMaxAttempts = 2 })
+	out, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)}, func(o *s3.Options) { o.RetryMaxAttempts = 2 })
 	switch {
+	case err == nil && out.Name == nil && out.KeyCount == nil && out.MaxKeys == nil && out.IsTruncated == nil:
+		return notS3(where) // a page that reads like an empty listing
 	case err == nil:
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -33,18 +36,47 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	code := apiCode(err)
 	switch class := classify(err); {
-	case code == "NoSuchBucket" || errors.Is(class, backend.ErrNotExist):
+	case code == "NoSuchBucket":
 		return fmt.Errorf("bucket %s does not exist at %s: create it or correct the name", s.cfg.Bucket, where)
 	case badKeys[code]:
 		return fmt.Errorf("%s refuses the keys for bucket %s (%s): correct accessKey and secretKey", where, s.cfg.Bucket, code)
 	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
 		return fmt.Errorf("bucket %s at %s is not in the region given: correct region (%s)", s.cfg.Bucket, where, code)
+	case foreign(err):
+		return notS3(where)
 	case errors.Is(class, backend.ErrPermission):
 		return fmt.Errorf("%s denies access to bucket %s: let these keys list, read and write it", where, s.cfg.Bucket)
 	case errors.Is(class, backend.ErrUnavailable):
 		return fmt.Errorf("%s cannot be reached: check the endpoint and that it is running: %w", where, fault(err))
 	}
 	return fmt.Errorf("%s does not list bucket %s: correct the bucket, the endpoint and the region: %w", where, s.cfg.Bucket, fault(err))
+}
+
+// notS3 is the error for an endpoint that is something else.
+func notS3(where string) error {
+	return fmt.Errorf("%s does not answer as S3 does: correct endpoint", where)
+}
+
+// foreign reports whether an answer came that no S3 server gives to a listing: one without a code, of a status that is neither
+// a refusal nor a failure, both of which a proxy in front may give in words of its own.
+func foreign(err error) bool {
+	var resp *awshttp.ResponseError
+	if !errors.As(err, &resp) {
+		return false
+	}
+	status := resp.HTTPStatusCode()
+	switch status {
+	case 0, http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	if status >= 500 {
+		return false
+	}
+	switch apiCode(err) { // the SDK makes one up of the words of the status where the body has none
+	case "", "UnknownError", strings.ReplaceAll(http.StatusText(status), " ", ""):
+		return true
+	}
+	return false
 }
 
 // allowed is how long ctx has given what began at begun, as far as a reader cares.

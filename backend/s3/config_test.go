@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func TestCheck(t *testing.T) {
 	} {
 		s := wire(t, func(w http.ResponseWriter, _ *http.Request) {
 			if tc.status == 200 {
-				_, _ = w.Write([]byte("<ListBucketResult></ListBucketResult>"))
+				_, _ = w.Write([]byte("<ListBucketResult><Name>bkt</Name></ListBucketResult>"))
 				return
 			}
 			fail(w, tc.status, tc.code)
@@ -58,6 +59,32 @@ func TestCheck(t *testing.T) {
 		err := s.Check(t.Context())
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "the secret") || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%d %s: %v, want %q", tc.status, tc.code, err, want)
+		}
+	}
+}
+
+// TestCheckForeign: a web server that is no S3 server is not a missing bucket, and not an empty one.
+func TestCheckForeign(t *testing.T) {
+	const page = "<!DOCTYPE HTML>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Error response</title></head><body><p>File not found.</p></body></html>\n"
+	for _, tc := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{404, page, " does not answer as S3 does: correct endpoint"},
+		{404, "", " does not answer as S3 does: correct endpoint"},
+		{400, "Client sent an HTTP request to an HTTPS server.\n", " does not answer as S3 does: correct endpoint"},
+		{200, page, " does not answer as S3 does: correct endpoint"},
+		{200, "<html></html>", " does not answer as S3 does: correct endpoint"},
+		{502, page, " cannot be reached: check the endpoint and that it is running: status 502 Bad Gateway"},
+	} {
+		s := wire(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tc.status)
+			_, _ = io.WriteString(w, tc.body)
+		}, Config{})
+		s.client = patient(s, 1)
+		if err := s.Check(t.Context()); err == nil || err.Error() != s.cfg.Endpoint+tc.want {
+			t.Errorf("%d %.20q: %v, want %s", tc.status, tc.body, err, tc.want)
 		}
 	}
 }
