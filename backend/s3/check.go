@@ -23,6 +23,9 @@ func (s *Store) Check(ctx context.Context) error {
 		where = "Amazon S3"
 	}
 	begun := time.Now()
+	if err := s.credentials(ctx); err != nil {
+		return err
+	}
 	out, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)}, func(o *s3.Options) { o.RetryMaxAttempts = 2 })
 	switch {
 	case err == nil && out.Name == nil && out.KeyCount == nil && out.MaxKeys == nil && out.IsTruncated == nil:
@@ -50,6 +53,20 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("%s cannot be reached: check the endpoint and that it is running: %w", where, fault(err))
 	}
 	return fmt.Errorf("%s does not list bucket %s: correct the bucket, the endpoint and the region: %w", where, s.cfg.Bucket, fault(err))
+}
+
+// credentials makes sure that there are some, from wherever the SDK looks for them. Otherwise the endpoint would get the blame.
+func (s *Store) credentials(ctx context.Context) error {
+	_, err := s.client.Options().Credentials.Retrieve(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("credentials for bucket %s: %w", s.cfg.Bucket, ctx.Err())
+	case apiCode(err) != "" && apiCode(err) != "UnknownError": // of whoever gives a role away
+		return fmt.Errorf("no credentials for bucket %s: the role is refused (%s): correct the role and who may take it", s.cfg.Bucket, apiCode(err))
+	}
+	return fmt.Errorf("no credentials for bucket %s: give accessKey and secretKey, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role provides them", s.cfg.Bucket)
 }
 
 // notS3 is the error for an endpoint that is something else.

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
@@ -71,6 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	})
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
+		config.WithLogger(logging.Nop{}), // it writes to standard error past the program's log, what errors say as well
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				// One quota for the whole client would make a burst of 503 fail transfers that could have waited.

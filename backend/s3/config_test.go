@@ -5,7 +5,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -111,6 +115,41 @@ func TestCheckSilent(t *testing.T) {
 	cancel()
 	if err := s.Check(ctx); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "operation error") {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestCheckCredentials: without keys the endpoint is not asked and not blamed, and the SDK says nothing of its own.
+func TestCheckCredentials(t *testing.T) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_EC2_METADATA_DISABLED"} {
+		t.Setenv(name, "")
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	t.Setenv("AWS_CONFIG_FILE", none)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+	machine := httptest.NewServer(http.NotFoundHandler()) // has no role; its answer is what the SDK used to warn of
+	defer machine.Close()
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.URL)
+
+	out, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := os.Stderr
+	os.Stderr = out
+	defer func() { os.Stderr = old }()
+	var asked atomic.Bool
+	store := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
+	defer store.Close()
+	s, err := Open(t.Context(), Config{Bucket: "bkt", Endpoint: store.URL, PathStyle: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "no credentials for bucket bkt: give accessKey and secretKey, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role provides them"
+	if err := s.Check(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if said, err := os.ReadFile(out.Name()); err != nil || len(said) > 0 || asked.Load() {
+		t.Errorf("standard error: %q, %v; the store was asked: %v", said, err, asked.Load())
 	}
 }
 
