@@ -168,6 +168,18 @@ func TestReadAcrossForeignWrite(t *testing.T) {
 }
 
 // TestSymlinks: they are not objects, and lead nowhere.
+// TestOpenFile: a path that is a file, or leads through one, is told apart from one that is missing.
+func TestOpenFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	write(t, name, "")
+	for _, path := range []string{name, filepath.Join(name, "d", "e")} {
+		_, err := Open(t.Context(), Config{Path: path})
+		if want := "file store: " + name + " is a file; a directory is needed"; err == nil || err.Error() != want {
+			t.Errorf("Open %s: %v, want %s", path, err, want)
+		}
+	}
+}
+
 // TestFolderTimes: a folder is listed with the time at which something last came into it or went, whatever its name is written as.
 func TestFolderTimes(t *testing.T) {
 	dir := t.TempDir()
