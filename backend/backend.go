@@ -105,7 +105,7 @@ func (o Object) Attributes() Attributes {
 
 // Entry is one row of a listing: an object, or with ListOptions.Delimiter a common prefix.
 type Entry struct {
-	Object      // Key alone is set where Prefix is true
+	Object      // where Prefix is true only Key is set, and Updated where the store knows when something was last written there
 	Prefix bool // Key is a common prefix and ends in "/"
 }
 

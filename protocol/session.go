@@ -100,8 +100,8 @@ type item struct {
 	last bool // the reader has ended: what comes next depends on this command, or cannot be read
 }
 
-// serve runs one session to its end.
-func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
+// serve runs one session to its end. With a refusal it says nothing else to the client.
+func serve(srv *Server, conn net.Conn, mode Mode, refusal string) {
 	s := &session{srv: srv, raw: conn, conn: conn, begun: time.Now(), idle: srv.cfg.IdleTimeout, implicit: mode == Implicit, alarms: make(chan alarm, 1)}
 	s.reset(false)
 	s.remote, s.local = addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr())
@@ -120,8 +120,8 @@ func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
 		}
 		s.protect = true
 	}
-	if full {
-		s.reply(reply(421, "Too many connections; try again later"))
+	if refusal != "" {
+		s.reply(reply(421, refusal))
 		s.flush()
 		return
 	}

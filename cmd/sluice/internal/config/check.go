@@ -4,12 +4,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"net"
-	"net/netip"
 	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -76,62 +73,6 @@ func (k *checker) check() {
 			k.bad(at+".name", "there is a user %s above", u.Name)
 		}
 		names[u.Name] = true
-	}
-}
-
-func (k *checker) checkListeners() {
-	var seen []string
-	listen := func(path, address string) {
-		if _, port, err := net.SplitHostPort(address); err != nil {
-			k.bad(path, "must be an address and a port such as :2121 or 127.0.0.1:2121")
-		} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			k.bad(path, "the port must be a number from 1 to 65535")
-		} else if slices.Contains(seen, address) {
-			k.bad(path, "this address is used above")
-		}
-		seen = append(seen, address)
-	}
-	for i, a := range k.Listen.Explicit {
-		listen(fmt.Sprintf("listen.explicit[%d]", i), a)
-	}
-	for i, a := range k.Listen.Implicit {
-		listen(fmt.Sprintf("listen.implicit[%d]", i), a)
-	}
-	if k.Admin.Listen != "" {
-		listen("admin.listen", k.Admin.Listen)
-	}
-	if k.ProxyProtocol.Required && len(k.ProxyProtocol.Trusted) == 0 {
-		k.bad("proxyProtocol.trusted", "missing: with required, the networks of the proxies must be named")
-	}
-}
-
-func (k *checker) checkPassive() {
-	k.checkAddress("passive.address", k.Passive.Address)
-	for i, o := range k.Passive.Overrides {
-		at := fmt.Sprintf("passive.overrides[%d]", i)
-		if len(o.Clients) == 0 {
-			k.bad(at+".clients", "missing: the networks of the clients")
-		}
-		if o.Address == "" {
-			k.bad(at+".address", "missing: what PASV tells these clients")
-		}
-		k.checkAddress(at+".address", o.Address)
-	}
-	k.oneOf("passive.match", k.Passive.Match, "auto", "adaptive", "require", "ip", "off")
-}
-
-func (k *checker) checkAddress(path, address string) {
-	if a, err := netip.ParseAddr(address); err == nil {
-		if !a.Is4() || a.IsUnspecified() {
-			k.bad(path, "must be an IPv4 address: PASV knows no other, and IPv6 clients use EPSV")
-		}
-		return
-	}
-	notHost := func(r rune) bool {
-		return r != '.' && r != '-' && (r >= utf8.RuneSelf || !unicode.IsLetter(r) && !unicode.IsDigit(r))
-	}
-	if strings.ContainsFunc(address, notHost) {
-		k.bad(path, "must be auto, control, an IPv4 address or a host name")
 	}
 }
 

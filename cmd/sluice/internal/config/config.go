@@ -22,6 +22,8 @@ type Config struct {
 	Cache         Cache              `yaml:"cache"`
 	Transfer      Transfer           `yaml:"transfer"`
 	Admin         Admin              `yaml:"admin"`
+
+	Sources Sources `yaml:"-"` // what it was read from; empty for a Default
 }
 
 // Default returns the configuration of an empty file. It has no certificates, stores or users.

@@ -200,6 +200,15 @@ sluice.yaml:4:44: listen.explicit[3]: the port must be a number from 1 to 65535
 sluice.yaml:4:64: listen.implicit[0]: this address is used above
 sluice.yaml:5:17: admin.listen: this address is used above
 sluice.yaml:6:1: proxyProtocol.trusted: missing: with required, the networks of the proxies must be named`},
+		{"ports in each other's way", minimal + `listen: {explicit: [":2121", "127.0.0.1:990"], implicit: ["127.0.0.1:2121", "0.0.0.0:990", "[::1]:990", "[::1]:21003", "[::]:8080"]}
+admin: {listen: "localhost:8080"}
+passive: {ports: 21000-21007}`, `sluice.yaml:4:59: listen.implicit[0]: port 2121 is used above, by listen.explicit[0]
+sluice.yaml:4:77: listen.implicit[1]: port 990 is used above, by listen.explicit[1]
+sluice.yaml:5:17: admin.listen: port 8080 is used above, by listen.implicit[4]
+sluice.yaml:6:18: passive.ports: port 21003 is used by listen.implicit[3]: data connections need ports of their own`},
+		{"default ports in the way", minimal + `admin: {listen: ":2121"}
+listen: {explicit: ":21000"}
+`, `sluice.yaml: passive.ports: port 21000 is used by listen.explicit[0]: data connections need ports of their own`},
 		{"dialects and timeouts", minimal + `listen: {clearGreeting: 2m}
 timeouts: {idle: 10ms, stall: 25h}
 profiles: {p: {encoding: klingon, mainframe: "500"}}
