@@ -44,10 +44,10 @@ var caps = backend.Caps{
 type Store struct {
 	cfg       Config
 	container *container.Client
-	token     azcore.TokenCredential // nil with a key or a SAS
-	signs     bool                   // there is a key, which can sign
-	where     string                 // the service, for messages
-	encrypt   *blob.CPKInfo          // nil unless the customer provides the key
+	token     azcore.TokenCredential    // nil with a key or a SAS
+	key       *blob.SharedKeyCredential // nil without one
+	where     string                    // the service, for messages
+	encrypt   *blob.CPKInfo             // nil unless the customer provides the key
 	scope     *blob.CPKScopeInfo
 	byBlocks  atomic.Bool // the server has no Put Blob From URL
 }

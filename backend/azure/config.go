@@ -41,9 +41,15 @@ type Config struct {
 var retries = policy.RetryOptions{MaxRetries: 7, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 20 * time.Second}
 
 // Open returns the store. It does no I/O; see Check.
-func Open(_ context.Context, cfg Config) (*Store, error) { return open(cfg, newClient()) }
+func Open(_ context.Context, cfg Config) (*Store, error) {
+	client := newClient()
+	return open(cfg, client, func() (azcore.TokenCredential, error) {
+		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: client}})
+	})
+}
 
-func open(cfg Config, transport policy.Transporter) (*Store, error) {
+// open returns the store whose requests go through a transport. login is asked for credentials where none are given.
+func open(cfg Config, transport policy.Transporter, login func() (azcore.TokenCredential, error)) (*Store, error) {
 	cfg.SAS = strings.TrimPrefix(cfg.SAS, "?")
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -64,7 +70,7 @@ func open(cfg Config, transport policy.Transporter) (*Store, error) {
 		Transport: transport, Retry: retries, Telemetry: policy.TelemetryOptions{ApplicationID: "sluice"}, PerRetryPolicies: []policy.Policy{counter{}},
 	}}
 	var err error
-	if s.container, err = s.connect(opts); err != nil {
+	if s.container, err = s.connect(opts, login); err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(s.container.URL())
@@ -79,14 +85,19 @@ func open(cfg Config, transport policy.Transporter) (*Store, error) {
 }
 
 // connect makes the client, by the credentials that are given.
-func (s *Store) connect(opts *container.ClientOptions) (*container.Client, error) {
-	cfg := &s.cfg
+func (s *Store) connect(opts *container.ClientOptions, login func() (azcore.TokenCredential, error)) (*container.Client, error) {
+	cfg := s.cfg
+	var err error
 	if cfg.ConnectionString != "" {
+		if cfg.Account, cfg.AccountKey = fromString(cfg.ConnectionString); cfg.AccountKey != "" {
+			if s.key, err = blob.NewSharedKeyCredential(cfg.Account, cfg.AccountKey); err != nil {
+				return nil, errors.New("connection string: its account key is not base64")
+			}
+		}
 		c, err := container.NewClientFromConnectionString(cfg.ConnectionString, cfg.Container, opts)
 		if err != nil { // whose text might tell parts of it
 			return nil, errors.New("connection string: copy it as a whole from the access keys of the storage account")
 		}
-		s.signs = !strings.Contains(c.URL(), "?") // a SAS would be there
 		return c, nil
 	}
 	if cfg.Endpoint == "" {
@@ -95,23 +106,32 @@ func (s *Store) connect(opts *container.ClientOptions) (*container.Client, error
 	at := strings.TrimSuffix(cfg.Endpoint, "/") + "/" + cfg.Container
 	switch {
 	case cfg.AccountKey != "":
-		s.signs = true
-		key, err := blob.NewSharedKeyCredential(cfg.Account, cfg.AccountKey)
-		if err != nil {
+		if s.key, err = blob.NewSharedKeyCredential(cfg.Account, cfg.AccountKey); err != nil {
 			return nil, errors.New("account key: it is not base64")
 		}
-		return container.NewClientWithSharedKeyCredential(at, key, opts)
+		return container.NewClientWithSharedKeyCredential(at, s.key, opts)
 	case cfg.SAS != "":
 		return container.NewClientWithNoCredential(at+"?"+cfg.SAS, opts)
-	}
-	if !strings.HasPrefix(at, "https://") {
+	case !strings.HasPrefix(at, "https://"):
 		return nil, errors.New("endpoint: without an account key or a SAS it must be https, since tokens do not go in clear")
 	}
-	var err error
-	if s.token, err = azidentity.NewDefaultAzureCredential(nil); err != nil {
+	if s.token, err = login(); err != nil {
 		return nil, fmt.Errorf("azure credentials: %w", redact(err))
 	}
 	return container.NewClient(at, s.token, opts)
+}
+
+// fromString takes the account and its key out of a connection string. Where it has none, it has a SAS.
+func fromString(s string) (account, key string) {
+	for field := range strings.SplitSeq(s, ";") {
+		switch name, v, _ := strings.Cut(field, "="); name {
+		case "AccountName":
+			account = v
+		case "AccountKey":
+			key = v
+		}
+	}
+	return account, key
 }
 
 // check finds what is wrong with a configuration. No error of it shows a secret.

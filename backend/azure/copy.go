@@ -52,7 +52,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	case from.Size == 0:
 		return s.Put(ctx, dst, nil, put)
 	case s.byBlocks.Load(), len(metadata) == 0 && len(p.Metadata) > 0: // where no metadata is named, that of the source is taken
-		return s.copyBlock(ctx, dst, from, put)
+		return s.copyBlock(ctx, dst, from, value(p.TagCount), put)
 	}
 	url, authorization, err := s.source(ctx, src)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	var refused *azcore.ResponseError
 	if errors.As(err, &refused) && refused.StatusCode == http.StatusNotImplemented {
 		s.byBlocks.Store(true)
-		return s.copyBlock(ctx, dst, from, put)
+		return s.copyBlock(ctx, dst, from, value(p.TagCount), put)
 	}
 	if err != nil {
 		err = unmet(opts.If, wrap(ctx, "copy", src+" to "+dst, err))
@@ -85,8 +85,18 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	return s.written(dst, from.Size, quoted(r.ETag), r.LastModified, a), nil
 }
 
-func (s *Store) copyBlock(ctx context.Context, dst string, from backend.Object, put backend.PutOptions) (backend.Object, error) {
+func (s *Store) copyBlock(ctx context.Context, dst string, from backend.Object, tags int64, put backend.PutOptions) (backend.Object, error) {
 	u := newUpload(s, dst, newName(), put)
+	if tags > 0 {
+		r, err := s.blob(from.Key).GetTags(ctx, nil)
+		if err != nil {
+			return backend.Object{}, wrap(ctx, "copy tags of", from.Key, err)
+		}
+		u.tags = map[string]string{}
+		for _, t := range r.BlobTagSet {
+			u.tags[value(t.Key)] = value(t.Value)
+		}
+	}
 	u.sources[from.Key] = from
 	if err := u.CopyPart(ctx, 1, from.Key, 0, from.Size, backend.CopyPartOptions{SrcETag: from.ETag}); err != nil {
 		return backend.Object{}, err
@@ -104,12 +114,14 @@ func (s *Store) source(ctx context.Context, key string) (url string, authorizati
 			return "", nil, wrap(ctx, "copy", key, err)
 		}
 		return b.URL(), to.Ptr("Bearer " + t.Token), nil
-	case s.signs:
-		url, err = b.GetSASURL(sas.BlobPermissions{Read: true}, time.Now().Add(sourceTime), nil)
+	case s.key != nil:
+		q, err := sas.BlobSignatureValues{
+			ContainerName: s.cfg.Container, BlobName: key, Permissions: (&sas.BlobPermissions{Read: true}).String(), ExpiryTime: time.Now().Add(sourceTime).UTC(),
+		}.SignWithSharedKey(s.key)
 		if err != nil {
 			return "", nil, wrap(ctx, "copy", key, err)
 		}
-		return url, nil, nil
+		return b.URL() + "?" + q.Encode(), nil, nil
 	}
 	return b.URL(), nil, nil // the SAS is in it
 }
@@ -144,17 +156,18 @@ func (s *Store) rewrite(ctx context.Context, o backend.Object, p blob.GetPropert
 	r, err := b.SetMetadata(counting, writeMetadata(a), &blob.SetMetadataOptions{
 		AccessConditions: condition(backend.Condition{ETag: o.ETag}), CPKInfo: s.encrypt, CPKScopeInfo: s.scope,
 	})
-	switch {
-	case err == nil:
-		o.ETag, o.Updated = quoted(r.ETag), value(r.LastModified)
-	default:
+	if err != nil {
 		err = unmet(backend.Condition{ETag: o.ETag}, wrap(ctx, "set metadata of", o.Key, err))
-		now, statErr := s.Stat(ctx, o.Key)
-		done := statErr == nil && now.Size == o.Size && now.ModTime.Equal(a.ModTime) && maps.Equal(now.Metadata, a.Metadata)
-		if !errors.Is(err, backend.ErrChanged) || sent.Load() == 1 || !done {
+		if !errors.Is(err, backend.ErrChanged) || sent.Load() == 1 {
 			return backend.Object{}, err
 		}
-		o = now // the first try has done it, and its answer was lost
+		now, statErr := s.Stat(ctx, o.Key) // the first try may have done it, and its answer been lost
+		if statErr != nil || now.Size != o.Size || !now.ModTime.Equal(a.ModTime) || !maps.Equal(now.Metadata, a.Metadata) {
+			return backend.Object{}, err
+		}
+		o = now
+	} else {
+		o.ETag, o.Updated = quoted(r.ETag), value(r.LastModified)
 	}
 	o.ModTime, o.Metadata = a.ModTime, a.Metadata
 	if t := a.StorageClass; t != "" && t != o.StorageClass {
