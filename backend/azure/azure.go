@@ -91,6 +91,9 @@ func (s *Store) stat(ctx context.Context, key string) (backend.Object, blob.GetP
 		StorageClass: class(p.AccessTier, p.AccessTierInferred), Archived: archived(p.AccessTier),
 	}
 	o.Metadata, o.ModTime = readMetadata(p.Metadata)
+	if len(p.ContentMD5) == md5.Size && backend.ChecksumsWanted(ctx) { // of Put Blob: a list of blocks has none, unless its writer gave it
+		o.Checksums = map[string][]byte{"MD5": p.ContentMD5}
+	}
 	return o, p, nil
 }
 

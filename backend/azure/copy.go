@@ -40,7 +40,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	case from.Size > caps.MaxCopy:
 		return backend.Object{}, fmt.Errorf("azure copy %s: %d bytes: %w", src, from.Size, backend.ErrTooLarge)
 	}
-	a := backend.Attributes{ContentType: from.ContentType, StorageClass: from.StorageClass, ModTime: from.ModTime, Metadata: from.Metadata}
+	a := from.Attributes()
 	if opts.Replace != nil {
 		a = *opts.Replace
 	}

@@ -53,6 +53,16 @@ func TestE2ETree(t *testing.T) {
 	})
 }
 
+// TestE2EFaults lets requests of the tree fail, and somebody else write between them.
+func TestE2EFaults(t *testing.T) {
+	s := start(t)
+	n := 0
+	vfstest.Faults(t, func(*testing.T) (backend.Store, string) {
+		n++
+		return s, fmt.Sprintf("run%d/", n)
+	})
+}
+
 // TestE2ECheck: what an operator gets wrong is named in one sentence.
 func TestE2ECheck(t *testing.T) {
 	good := config(azurite.Start(t))

@@ -83,6 +83,21 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// TestChecksums: what the service keeps is told on demand.
+func TestChecksums(t *testing.T) {
+	for sum, want := range map[string]string{"": "", "JfnnlDI7RTiF9RgfG2JNCw==": "25f9e794323b453885f5181f1b624d0b", "JfnnlDI7": ""} {
+		s := wire(t, account, func(w http.ResponseWriter, _ *http.Request) { describe(w, "9", "Content-Md5", sum) })
+		o, err := s.Stat(t.Context(), "k")
+		if err != nil || o.Checksums != nil {
+			t.Errorf("%q, nobody asked: %x, %v", sum, o.Checksums, err)
+		}
+		o, err = s.Stat(backend.WithChecksums(t.Context()), "k")
+		if got := hex.EncodeToString(o.Checksums["MD5"]); err != nil || got != want || len(o.Checksums) > 1 {
+			t.Errorf("%q: %x, %v", sum, o.Checksums, err)
+		}
+	}
+}
+
 // TestErrorsOnWire goes through what the service answers and Azurite never does.
 func TestErrorsOnWire(t *testing.T) {
 	stat := func(s *Store) error { _, err := s.Stat(t.Context(), "k"); return err }
