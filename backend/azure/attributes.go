@@ -64,6 +64,28 @@ func writeMetadata(a backend.Attributes) map[string]*string {
 	return m
 }
 
+// folderKey marks the blobs that other programs take for directories; in an account with a hierarchical namespace it makes a
+// directory of one.
+const folderKey = "hdi_isfolder"
+
+// metadata is what a blob is written with: that of its attributes, and of the marker of a directory, which is empty and whose key
+// ends in a slash, that it is one.
+func metadata(key string, size int64, a backend.Attributes) map[string]*string {
+	m := writeMetadata(a)
+	if size == 0 && strings.HasSuffix(key, "/") {
+		m[folderKey] = to.Ptr("true")
+	}
+	return m
+}
+
+// setMetadata gives an object what the headers of its blob say, but not what its key says.
+func setMetadata(o *backend.Object, headers map[string]*string) {
+	o.Metadata, o.ModTime = readMetadata(headers)
+	if strings.HasSuffix(o.Key, "/") {
+		delete(o.Metadata, folderKey)
+	}
+}
+
 // readMetadata splits the headers of a blob into metadata and the modification time.
 func readMetadata(headers map[string]*string) (m map[string]string, mtime time.Time) {
 	m = make(map[string]string, len(headers))

@@ -90,7 +90,7 @@ func (s *Store) stat(ctx context.Context, key string) (backend.Object, blob.GetP
 		Key: key, Size: value(p.ContentLength), Updated: value(p.LastModified), ETag: quoted(p.ETag), ContentType: value(p.ContentType),
 		StorageClass: class(p.AccessTier, p.AccessTierInferred), Archived: archived(p.AccessTier),
 	}
-	o.Metadata, o.ModTime = readMetadata(p.Metadata)
+	setMetadata(&o, p.Metadata)
 	if len(p.ContentMD5) == md5.Size && backend.ChecksumsWanted(ctx) { // of Put Blob: a list of blocks has none, unless its writer gave it
 		o.Checksums = map[string][]byte{"MD5": p.ContentMD5}
 	}
@@ -137,7 +137,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 		Key: key, Size: size, Updated: value(r.LastModified), ETag: quoted(r.ETag), ContentType: value(r.ContentType),
 		StorageClass: class(r.AccessTier, to.Ptr(raw.Header.Get("X-Ms-Access-Tier-Inferred") == "true")), // which the SDK drops
 	}
-	o.Metadata, o.ModTime = readMetadata(r.Metadata)
+	setMetadata(&o, r.Metadata)
 	return in, o, nil
 }
 
@@ -166,7 +166,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	ctx, sent := counted(ctx)
 	crc := crc64nvme.Checksum(p) // the polynomial of Azure's CRC-64 is the same
 	r, err := s.blob(key).Upload(ctx, newContent(p), &blockblob.UploadOptions{
-		HTTPHeaders: headers(opts.Attributes), Metadata: writeMetadata(opts.Attributes), Tier: s.tier(opts.Attributes),
+		HTTPHeaders: headers(opts.Attributes), Metadata: metadata(key, int64(len(p)), opts.Attributes), Tier: s.tier(opts.Attributes),
 		AccessConditions: condition(opts.If), CPKInfo: s.encrypt, CPKScopeInfo: s.scope, TransactionalValidation: blob.TransferValidationTypeCRC64(crc),
 	})
 	if err != nil {

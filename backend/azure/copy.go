@@ -45,25 +45,26 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		a = *opts.Replace
 	}
 	put := backend.PutOptions{Attributes: a, If: opts.If}
-	metadata := writeMetadata(a)
+	m := metadata(dst, from.Size, a)
 	switch {
 	case dst == src:
 		return s.rewrite(ctx, from, p, put)
 	case from.Size == 0:
 		return s.Put(ctx, dst, nil, put)
-	case s.byBlocks.Load(), len(metadata) == 0 && len(p.Metadata) > 0: // where no metadata is named, that of the source is taken
+	case s.byBlocks.Load(), len(m) == 0 && len(p.Metadata) > 0: // where no metadata is named, that of the source is taken
 		return s.copyBlock(ctx, dst, from, value(p.TagCount), put)
 	}
-	url, authorization, err := s.source(ctx, src)
+	tags := value(p.TagCount)
+	url, authorization, err := s.source(ctx, src, tags > 0)
 	if err != nil {
 		return backend.Object{}, err
 	}
 	o := &blockblob.UploadBlobFromURLOptions{
-		CopySourceAuthorization: authorization, CopySourceBlobProperties: to.Ptr(false), HTTPHeaders: headers(a), Metadata: metadata, Tier: s.tier(a),
+		CopySourceAuthorization: authorization, CopySourceBlobProperties: to.Ptr(false), HTTPHeaders: headers(a), Metadata: m, Tier: s.tier(a),
 		AccessConditions: condition(opts.If), CPKInfo: s.encrypt, CPKScopeInfo: s.scope, SourceCustomerProvidedKey: s.sourceKey(),
 		SourceModifiedAccessConditions: &blob.SourceModifiedAccessConditions{SourceIfMatch: to.Ptr(azcore.ETag(from.ETag))},
 	}
-	if value(p.TagCount) > 0 {
+	if tags > 0 {
 		o.CopySourceTags = to.Ptr(blockblob.BlobCopySourceTagsCopy)
 	}
 	counting, sent := counted(ctx)
@@ -71,7 +72,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	var refused *azcore.ResponseError
 	if errors.As(err, &refused) && refused.StatusCode == http.StatusNotImplemented {
 		s.byBlocks.Store(true)
-		return s.copyBlock(ctx, dst, from, value(p.TagCount), put)
+		return s.copyBlock(ctx, dst, from, tags, put)
 	}
 	if err != nil {
 		err = unmet(opts.If, wrap(ctx, "copy", src+" to "+dst, err))
@@ -104,8 +105,9 @@ func (s *Store) copyBlock(ctx context.Context, dst string, from backend.Object, 
 	return u.Commit(ctx, 1)
 }
 
-// source is the URL of a blob with what lets the service read it on our behalf: a signature in the URL, or a token beside.
-func (s *Store) source(ctx context.Context, key string) (url string, authorization *string, err error) {
+// source is the URL of a blob with what lets the service read it on our behalf, and its tags if need be: a signature in the URL, or
+// a token beside.
+func (s *Store) source(ctx context.Context, key string, tags bool) (url string, authorization *string, err error) {
 	b := s.container.NewBlobClient(key)
 	switch {
 	case s.token != nil:
@@ -116,7 +118,7 @@ func (s *Store) source(ctx context.Context, key string) (url string, authorizati
 		return b.URL(), to.Ptr("Bearer " + t.Token), nil
 	case s.key != nil:
 		q, err := sas.BlobSignatureValues{
-			ContainerName: s.cfg.Container, BlobName: key, Permissions: (&sas.BlobPermissions{Read: true}).String(), ExpiryTime: time.Now().Add(sourceTime).UTC(),
+			ContainerName: s.cfg.Container, BlobName: key, Permissions: (&sas.BlobPermissions{Read: true, Tag: tags}).String(), ExpiryTime: time.Now().Add(sourceTime).UTC(),
 		}.SignWithSharedKey(s.key)
 		if err != nil {
 			return "", nil, wrap(ctx, "copy", key, err)
@@ -153,7 +155,7 @@ func (s *Store) rewrite(ctx context.Context, o backend.Object, p blob.GetPropert
 		o.ETag, o.Updated, o.ContentType = quoted(r.ETag), value(r.LastModified), *h.BlobContentType
 	}
 	counting, sent := counted(ctx)
-	r, err := b.SetMetadata(counting, writeMetadata(a), &blob.SetMetadataOptions{
+	r, err := b.SetMetadata(counting, metadata(o.Key, o.Size, a), &blob.SetMetadataOptions{
 		AccessConditions: condition(backend.Condition{ETag: o.ETag}), CPKInfo: s.encrypt, CPKScopeInfo: s.scope,
 	})
 	if err != nil {

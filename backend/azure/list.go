@@ -103,7 +103,7 @@ func row(b *container.BlobItem) backend.Object {
 		o.Partial = p.CustomerProvidedKeySHA256 != nil // its metadata is not shown
 	}
 	if !o.Partial {
-		o.Metadata, o.ModTime = readMetadata(b.Metadata)
+		setMetadata(&o, b.Metadata)
 	}
 	return o
 }

@@ -159,7 +159,7 @@ func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length in
 	case off < 0 || length > from.Size-off:
 		return fmt.Errorf("azure %s %s: %d bytes at %d of %s, which has %d: %w", op, u.key, length, off, src, from.Size, backend.ErrRange)
 	}
-	url, authorization, err := u.store.source(ctx, src)
+	url, authorization, err := u.store.source(ctx, src, false)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	}
 	a := u.opts.Attributes
 	r, err := u.store.blob(u.key).CommitBlockList(ctx, blocks, &blockblob.CommitBlockListOptions{
-		HTTPHeaders: headers(a), Metadata: writeMetadata(a), Tags: u.tags, Tier: u.store.tier(a), AccessConditions: condition(u.opts.If),
+		HTTPHeaders: headers(a), Metadata: metadata(u.key, size, a), Tags: u.tags, Tier: u.store.tier(a), AccessConditions: condition(u.opts.If),
 		CPKInfo: u.store.encrypt, CPKScopeInfo: u.store.scope,
 	})
 	etag, updated := quoted(r.ETag), r.LastModified

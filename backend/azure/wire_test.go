@@ -315,6 +315,45 @@ func TestEmptyPart(t *testing.T) {
 	}
 }
 
+// TestMarker: the empty object of a directory is marked as one for other programs, and its reader does not see that.
+func TestMarker(t *testing.T) {
+	var got http.Header
+	s := wire(t, account, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			describe(w, "0", "X-Ms-Meta-Hdi_isfolder", "true", "X-Ms-Meta-A", "b")
+			return
+		}
+		got = r.Header
+		describe(w, "0")
+		if r.URL.RawQuery == "" {
+			w.WriteHeader(http.StatusCreated)
+		}
+	})
+	put := func(key, content string) string {
+		if _, err := s.Put(t.Context(), key, []byte(content), backend.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return got.Get("X-Ms-Meta-Hdi_isfolder")
+	}
+	if mark := put("dir/", ""); mark != "true" {
+		t.Errorf("a marker has %q", mark)
+	}
+	if mark := put("dir/", "x") + put("dir", "") + put("dir/x", ""); mark != "" {
+		t.Errorf("what is no marker has %q", mark)
+	}
+	if o, err := s.Stat(t.Context(), "dir/"); err != nil || len(o.Metadata) != 1 {
+		t.Errorf("Stat of a marker: %+v, %v", o, err)
+	}
+	if o, err := s.Stat(t.Context(), "dir"); err != nil || o.Metadata["hdi_isfolder"] != "true" {
+		t.Errorf("Stat of another program's: %+v, %v", o, err)
+	}
+	for _, dst := range []string{"dir/", "other/"} { // new attributes, and a new name
+		if _, err := s.Copy(t.Context(), dst, "dir/", backend.CopyOptions{Replace: &backend.Attributes{}}); err != nil || got.Get("X-Ms-Meta-Hdi_isfolder") != "true" {
+			t.Errorf("Copy to %s: %v, %v", dst, got, err)
+		}
+	}
+}
+
 // TestBackslash: Azure takes it for a slash, so that the key would be another. Nothing is sent.
 func TestBackslash(t *testing.T) {
 	s := wire(t, account, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("sent %s", r.URL) })
