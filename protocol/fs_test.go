@@ -1,10 +1,25 @@
 package protocol_test
 
 import (
+	"fmt"
+
+	"sluice/backend"
 	"sluice/backend/mem"
 	"sluice/backend/transfer"
 	"sluice/backend/vfs"
 )
+
+// refusals are the keys that the store in memory refuses to hold, once it has their bytes.
+var refusals = map[string]error{
+	"odd": backend.ErrBadKey, "locked": backend.ErrPermission, "large": backend.ErrTooLarge, "changed": backend.ErrChanged, "away": backend.ErrUnavailable,
+}
+
+func refuse(op, key string) error {
+	if err := refusals[key]; err != nil && op == "put" {
+		return fmt.Errorf("put %s: %w", key, err)
+	}
+	return nil
+}
 
 // newFS returns an empty tree over a store in memory.
 func newFS(t interface {
@@ -14,7 +29,7 @@ func newFS(t interface {
 	t.Helper()
 	tree, err := vfs.New(vfs.Config{
 		Engine: transfer.New(transfer.Config{}),
-		Mounts: []vfs.Mount{{Path: "/", Store: mem.New(mem.Config{}), Rights: vfs.Full}},
+		Mounts: []vfs.Mount{{Path: "/", Store: mem.New(mem.Config{Fault: refuse}), Rights: vfs.Full}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sluice/backend"
+	"sluice/backend/azure"
 	"sluice/backend/file"
 	"sluice/backend/gcs"
 	"sluice/backend/s3"
@@ -92,6 +93,12 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 		})
 	case "gcs":
 		store, err = gcs.Open(ctx, gcsConfig(s))
+	case "azure":
+		store, err = azure.Open(ctx, azure.Config{
+			Account: s.Account, Container: s.Container, Endpoint: s.Endpoint,
+			AccountKey: string(s.AccountKey), SAS: string(s.SAS), ConnectionString: string(s.ConnectionString),
+			AccessTier: s.AccessTier, EncryptionKey: string(s.EncryptionKey), EncryptionScope: s.EncryptionScope,
+		})
 	default:
 		err = fmt.Errorf("unknown type %s", s.Type)
 	}
@@ -183,11 +190,17 @@ func probeObject(ctx context.Context, name string, s config.Store, store backend
 // explain turns an error of a store into a sentence that says what to do. verb is what was tried.
 func explain(name string, s config.Store, verb string, err error) error {
 	where := s.Path
-	if s.Type != "file" {
+	switch s.Type {
+	case "s3", "gcs":
 		where = "bucket " + s.Bucket
-		if s.Endpoint != "" {
-			where += " at " + s.Endpoint
+	case "azure":
+		where = "container " + s.Container
+		if s.Account != "" {
+			where += " of " + s.Account
 		}
+	}
+	if s.Endpoint != "" {
+		where += " at " + s.Endpoint
 	}
 	advice := "correct its configuration"
 	switch {

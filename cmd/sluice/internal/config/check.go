@@ -130,9 +130,10 @@ func (k *checker) checkDialect(at, closeNotify, encoding, mainframe string) {
 
 // storeKeys are the keys that a type of store has besides type.
 var storeKeys = map[string][]string{
-	"file": {"path"},
-	"gcs":  {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
-	"s3":   {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum"},
+	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope"},
+	"file":  {"path"},
+	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
+	"s3":    {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum"},
 }
 
 func (k *checker) checkStore(at string, s Store) {
@@ -140,6 +141,8 @@ func (k *checker) checkStore(at string, s Store) {
 	switch s.Type {
 	case "s3":
 		k.checkS3(at, s)
+	case "azure":
+		k.checkAzure(at, s)
 	case "gcs":
 		k.checkGCS(at, s)
 	case "file":
@@ -148,9 +151,6 @@ func (k *checker) checkStore(at string, s Store) {
 		}
 	case "":
 		k.bad(at+".type", "missing: must be %s", either(types))
-		return
-	case "azure":
-		k.bad(at+".type", "azure is for a later version: must be %s", either(types))
 		return
 	default:
 		k.bad(at+".type", "must be %s", either(types))

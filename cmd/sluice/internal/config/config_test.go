@@ -231,11 +231,11 @@ sluice.yaml:1:33: tls.certificates[1].cert: missing: the PEM file of the certifi
 sluice.yaml:1:56: tls.minVersion: must be 1.2 or 1.3
 sluice.yaml:1:76: tls.closeNotify: must be strict or lenient`},
 		{"stores", strings.Replace(minimal, "stores: {", `stores: {
-  a: {type: azure, bucket: b}, b: {type: ftp}, c: {bucket: x},
+  a: {type: swift, bucket: b}, b: {type: ftp}, c: {bucket: x},
   d: {type: s3, accessKey: k, endpoint: "localhost:9000", path: y, checksum: sha1},
-  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: azure is for a later version: must be file, gcs or s3
-sluice.yaml:3:42: stores.b.type: must be file, gcs or s3
-sluice.yaml:3:48: stores.c.type: missing: must be file, gcs or s3
+  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: must be azure, file, gcs or s3
+sluice.yaml:3:42: stores.b.type: must be azure, file, gcs or s3
+sluice.yaml:3:48: stores.c.type: missing: must be azure, file, gcs or s3
 sluice.yaml:4:3: stores.d.bucket: missing: the name of the bucket
 sluice.yaml:4:3: stores.d: accessKey and secretKey go together: give both, or neither to use the environment or the machine's role
 sluice.yaml:4:41: stores.d.endpoint: must be a URL such as https://s3.example.org
@@ -261,6 +261,31 @@ sluice.yaml:5:56: stores.c.customerKey: must be the base64 of 32 bytes, as opens
 sluice.yaml:5:56: stores.c.customerKey: goes without kmsKey: give one of them
 sluice.yaml:6:41: stores.d.userProject: does not belong to a store of type s3
 sluice.yaml:7:94: stores.f.customerKey: goes only over https`},
+		{"azure", strings.Replace(minimal, "stores: {", `stores: {
+  a: {type: azure, container: c, account: acme},
+  b: {type: azure, container: c, connectionString: "AccountKey=hush"},
+  c: {type: azure, account: acme.blob.core.windows.net, bucket: x, accessTier: cold},
+  d: {type: azure, container: c, accountKey: "hush!", sas: "hush"},
+  e: {type: azure, container: c, account: acme, connectionString: hush},
+  f: {type: azure, container: c, account: acme, accountKey: aHVzaA==, sas: "sig=hush", encryptionKey: hush, encryptionScope: s},
+  g: {type: azure, container: c, endpoint: "http://127.0.0.1:10000/acme", encryptionKey: hush},
+  h: {type: azure, container: c, endpoint: "https://acme.example.org?sig=hush"},
+  i: {type: s3, bucket: b, accountKey: hush}, `, 1), `sluice.yaml:5:3: stores.c.container: missing: the name of the container
+sluice.yaml:5:29: stores.c.account: must be the name of a storage account, without a domain
+sluice.yaml:5:65: stores.c.bucket: does not belong to a store of type azure
+sluice.yaml:5:80: stores.c.accessTier: must be Hot, Cool, Cold, Smart or Archive
+sluice.yaml:6:3: stores.d.account: missing: the name of the storage account
+sluice.yaml:6:46: stores.d.accountKey: must be base64, as the portal shows it
+sluice.yaml:6:60: stores.d.sas: must be the whole query string of the shared access signature, with sig= in it
+sluice.yaml:7:67: stores.e.connectionString: says it all: leave out account, endpoint, accountKey and sas, or the connection string
+sluice.yaml:8:76: stores.f.sas: stands beside accountKey: give one of them, or neither to use the environment or the machine's identity
+sluice.yaml:8:103: stores.f.encryptionKey: must be 32 bytes in base64
+sluice.yaml:8:126: stores.f.encryptionScope: stands beside encryptionKey: give one of them
+sluice.yaml:9:44: stores.g.endpoint: must be https where neither accountKey nor sas is given: tokens do not go in clear
+sluice.yaml:9:90: stores.g.encryptionKey: must be 32 bytes in base64
+sluice.yaml:9:90: stores.g.encryptionKey: goes only over https
+sluice.yaml:10:44: stores.h.endpoint: must be a URL such as https://account.blob.core.windows.net, without keys in it
+sluice.yaml:11:40: stores.i.accountKey: does not belong to a store of type s3`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}
 stores: {local: {type: file, path: data}}
 profiles:
