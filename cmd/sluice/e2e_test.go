@@ -92,8 +92,8 @@ func onDisk(t *testing.T, f func(t *testing.T, d *daemon)) {
 	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t))) })
 }
 
-// start runs the program on the file store, or on an S3 server.
-func start(t *testing.T, s3 *versitygw.Gateway) *daemon {
+// start runs the program on the file store, or on an S3 server. Each edit changes its configuration.
+func start(t *testing.T, s3 *versitygw.Gateway, edits ...func(config string) string) *daemon {
 	t.Helper()
 	if s3 == nil {
 		data := filepath.Join(t.TempDir(), "data")
@@ -126,6 +126,9 @@ stores:
 users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}]}
 `, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store, user, strings.TrimSpace(string(hashed)))
+	for _, edit := range edits {
+		config = edit(config)
+	}
 	file := filepath.Join(d.dir, "sluice.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
