@@ -95,7 +95,7 @@ func (d *daemon) client(t *testing.T, argv []string, g dialogue, more ...string)
 
 // stored is where the file store keeps a name of the user's tree.
 func (d *daemon) stored(names ...string) string {
-	return filepath.Join(append([]string{d.dir, "data"}, names...)...)
+	return filepath.Join(append([]string{d.data}, names...)...)
 }
 
 // forgiving is a configuration for clients that all guess a wrong password once, from one address.
