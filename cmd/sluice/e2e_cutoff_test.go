@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 )
 
 // ftpClient is an FTPS client that can end its connections in every wrong way.
