@@ -63,6 +63,7 @@ func tool(t *testing.T, name string) string {
 type daemon struct {
 	t        *testing.T
 	dir      string // of its configuration
+	data     string // directory of the file store; empty for others
 	ca       string // PEM file
 	explicit int
 	implicit int
@@ -92,20 +93,22 @@ func onDisk(t *testing.T, f func(t *testing.T, d *daemon)) {
 	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t))) })
 }
 
-// start runs the program on the file store, or on an S3 server.
-func start(t *testing.T, s3 *versitygw.Gateway) *daemon {
+// start runs the program on the file store, or on an S3 server. Each edit changes its configuration.
+func start(t *testing.T, s3 *versitygw.Gateway, edits ...func(config string) string) *daemon {
 	t.Helper()
 	if s3 == nil {
 		data := filepath.Join(t.TempDir(), "data")
-		return startOn(t, "{type: file, path: "+data+"}", func() []string { return versitygw.Files(t, filepath.Join(data, ".sluice", "uploads")) })
+		d := startOn(t, "{type: file, path: "+data+"}", func() []string { return versitygw.Files(t, filepath.Join(data, ".sluice", "uploads")) }, edits...)
+		d.data = data
+		return d
 	}
 	store := fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
 		s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey)
-	return startOn(t, store, func() []string { return s3.Uploads(t) })
+	return startOn(t, store, func() []string { return s3.Uploads(t) }, edits...)
 }
 
 // startOn runs the program on a store, which is told as in its configuration.
-func startOn(t *testing.T, store string, uploads func() []string) *daemon {
+func startOn(t *testing.T, store string, uploads func() []string, edits ...func(config string) string) *daemon {
 	t.Helper()
 	bin := binary(t)
 	d := &daemon{t: t, dir: t.TempDir(), uploads: uploads, log: &syncBuffer{}}
@@ -126,6 +129,9 @@ stores:
 users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}]}
 `, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store, user, strings.TrimSpace(string(hashed)))
+	for _, edit := range edits {
+		config = edit(config)
+	}
 	file := filepath.Join(d.dir, "sluice.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
