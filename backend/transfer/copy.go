@@ -127,6 +127,18 @@ func cuts(caps backend.Caps, size int64, free int) int {
 	return int(n)
 }
 
+// ranges are the lengths of n ranges that cover size bytes. The first ones may be one byte longer.
+func ranges(size int64, n int) []int64 {
+	lengths := make([]int64, n)
+	for i := range lengths {
+		lengths[i] = size / int64(n)
+		if int64(i) < size%int64(n) {
+			lengths[i]++
+		}
+	}
+	return lengths
+}
+
 // copyRanges makes the n parts behind part number after from the first size bytes of src, in ranges of equal length, several at
 // once. It returns when all of them have ended.
 func (e *Engine) copyRanges(ctx context.Context, caps backend.Caps, up backend.Upload, after, n int, src backend.Object, size int64) error {
@@ -134,13 +146,8 @@ func (e *Engine) copyRanges(ctx context.Context, caps backend.Caps, up backend.U
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	running := make(chan struct{}, max(1, min(e.cfg.Parallel, caps.PartConcurrency)))
-	length, longer := size/int64(n), size%int64(n) // the first ones are one byte longer
 	var off int64
-	for i := range n {
-		this := length
-		if int64(i) < longer {
-			this++
-		}
+	for i, this := range ranges(size, n) {
 		at := off
 		off += this
 		running <- struct{}{}

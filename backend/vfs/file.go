@@ -85,6 +85,12 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 		return Info{}, err
 	}
 	up := transfer.UploadOptions{Size: opts.Size}
+	if !opts.Create {
+		if info, done, err := t.resumed(ctx, n, e, offset, r, opts); done {
+			return t.uploaded(n, info, err)
+		}
+		up.Resume = t.resumption(n, e)
+	}
 	up.ModTime = opts.ModTime
 	var obj backend.Object
 	switch {
@@ -113,7 +119,14 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 		}
 		return Info{}, err
 	}
-	info := fileInfo(n.base(), n.rights(), obj)
+	return t.uploaded(n, fileInfo(n.base(), n.rights(), obj), nil)
+}
+
+// uploaded remembers an upload for a user who cannot see it otherwise.
+func (t *Tree) uploaded(n node, info Info, err error) (Info, error) {
+	if err != nil {
+		return Info{}, err
+	}
 	if n.allow(List) != nil {
 		t.own.Add(n.name, info)
 	}

@@ -1,0 +1,295 @@
+package transfer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/backend"
+)
+
+// Resumption makes an upload one that can be resumed. The store must be Conditional; in others nothing is kept.
+type Resumption struct {
+	User   string           // whose it is: nobody else's Partial finds it
+	Name   string           // key that the user asked for, where the file gets another; empty: that of the file
+	Base   string           // version of the object at Name before the upload; empty: there was none
+	For    time.Duration    // how long it is kept after the last byte
+	Refuse func(error) bool // says of an error that ended the upload that nothing is to be kept; nil: of none
+}
+
+// Errors of uploads that can be resumed.
+var (
+	ErrAborted = errors.New("aborted by the user") // as the cause of a context: nothing is to be kept
+	ErrBusy    = errors.New("busy")                // somebody else works on it
+	ErrGone    = errors.New("nothing to resume")   // the store does not have it any more
+)
+
+const (
+	beat   = 5 * time.Second  // between two writes of a record while bytes come
+	tenure = 2 * beat         // so long after the last write a part may be begun
+	watch  = tenure + beat/2  // a record that has not changed for so long has no owner who begins parts
+	skew   = 2 * time.Minute  // the most that the clocks of store and machine may differ
+	linger = 15 * time.Second // for parts that are under way when an upload is cut off
+)
+
+// keeper writes the record of one upload.
+type keeper struct {
+	u     *upload
+	opts  Resumption
+	place place
+	done  chan struct{} // closed when the upload has ended and the record says so
+
+	heardAt   atomic.Int64 // when the client's last bytes came, since start
+	waitingAt atomic.Int64 // since when it is waited for more; -1: it is not
+	start     time.Time
+
+	saving sync.Mutex // held while the record is written
+
+	mu     sync.Mutex
+	etag   string    // of the record; empty: there is none of this upload
+	serial string    // of the record that was last tried to write
+	saved  time.Time // when it was last written
+	doubt  bool      // whether the last try has failed is not known
+	tail   *tailRecord
+	ending bool // no more bytes are read
+	always bool // beat without bytes: the file is being completed
+	taken  bool // somebody else has the record
+	halt   func()
+}
+
+// attach makes the keeper of an upload.
+func (u *upload) attach() {
+	opts := *u.opts.Resume
+	if opts.Name == "" {
+		opts.Name = u.key
+	}
+	k := &keeper{u: u, opts: opts, place: placeOf(u.store, u.recordKey(opts.User, opts.Name)), done: make(chan struct{}), start: time.Now()}
+	k.waitingAt.Store(-1)
+	u.keep = k
+	u.Engine.mu.Lock()
+	u.running[k.place] = append(u.running[k.place], k)
+	u.Engine.mu.Unlock()
+}
+
+// end is called last.
+func (k *keeper) end() {
+	k.stop()
+	e := k.u.Engine
+	e.mu.Lock()
+	others := e.running[k.place][:0:0]
+	for _, other := range e.running[k.place] {
+		if other != k {
+			others = append(others, other)
+		}
+	}
+	if e.running[k.place] = others; len(others) == 0 {
+		delete(e.running, k.place)
+	}
+	e.mu.Unlock()
+	close(k.done)
+}
+
+// waits and heard are called before and after bytes are read.
+func (k *keeper) waits() { k.waitingAt.Store(int64(time.Since(k.start))) }
+
+func (k *keeper) heard(n int) {
+	if n > 0 {
+		k.heardAt.Store(int64(time.Since(k.start)))
+	}
+	k.waitingAt.Store(-1)
+}
+
+// idle reports whether the client has sent nothing for so long that another session may take the upload over.
+func (k *keeper) idle() bool {
+	at := k.waitingAt.Load()
+	return at >= 0 && time.Since(k.start)-time.Duration(at) >= tenure
+}
+
+// begin starts to write the record, at the first call.
+func (k *keeper) begin() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.halt != nil || k.ending {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(k.u.ctx))
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	k.halt = sync.OnceFunc(func() {
+		close(quit)
+		hurry := time.AfterFunc(beat, cancel) // a write that is under way had better be known to have been done
+		wg.Wait()
+		hurry.Stop()
+		cancel()
+	})
+	wg.Go(func() {
+		t := time.NewTicker(beat)
+		defer t.Stop()
+		for {
+			k.beat(ctx)
+			select {
+			case <-quit:
+				return
+			case <-t.C:
+			}
+		}
+	})
+}
+
+// stop ends what begin has started, and waits for it.
+func (k *keeper) stop() {
+	k.mu.Lock()
+	k.ending = true
+	halt := k.halt
+	k.mu.Unlock()
+	if halt != nil {
+		halt()
+	}
+}
+
+// beat writes the record if bytes have come since it was last written. What fails is tried again at the next beat, or when the
+// record is needed.
+func (k *keeper) beat(ctx context.Context) {
+	k.mu.Lock()
+	quiet := k.etag != "" && !k.always && k.waitingAt.Load() >= 0 && k.start.Add(time.Duration(k.heardAt.Load())).Before(k.saved)
+	k.mu.Unlock()
+	if !quiet {
+		_ = k.write(ctx, k.u.id, nil)
+	}
+}
+
+// hold makes sure that the record is this upload's for long enough to begin something.
+func (k *keeper) hold() error {
+	k.mu.Lock()
+	taken, fresh := k.taken, k.etag == "" || time.Since(k.saved) < tenure
+	k.mu.Unlock()
+	switch {
+	case taken:
+		return errTaken
+	case fresh:
+		return nil
+	}
+	return k.write(k.u.work, k.u.id, nil)
+}
+
+// completing is hold for the end of the file, during which no bytes come.
+func (k *keeper) completing() error {
+	k.mu.Lock()
+	k.always = true
+	k.mu.Unlock()
+	return k.hold()
+}
+
+var errTaken = fmt.Errorf("another session has taken the upload over: %w", ErrBusy)
+
+// write writes the record with what the store has by now. tail replaces the one before; nil leaves it, as long as it is needed.
+// errTaken where the record is somebody else's; then the upload ends.
+func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) error {
+	k.saving.Lock()
+	defer k.saving.Unlock()
+	u := k.u
+	rec := k.record(owner)
+	k.mu.Lock()
+	etag, old, taken := k.etag, k.tail, k.taken
+	tried := k.serial
+	k.mu.Unlock()
+	if taken {
+		return errTaken
+	}
+	streams, size, _ := u.durable()
+	if tail == nil && old != nil && old.At == size {
+		tail = old
+	}
+	rec.Streams, rec.Size, rec.Tail = streams, size, tail
+	if tail != nil {
+		rec.Size += tail.Size
+	}
+	rec.Serial = rand.Text()
+	k.mu.Lock()
+	k.serial, k.doubt = rec.Serial, true
+	k.mu.Unlock()
+	began := time.Now()
+	obj, err := save(ctx, u.store, k.place.key, etag, rec)
+	if errors.Is(err, backend.ErrChanged) {
+		obj, err = k.contend(ctx, etag, tried, rec)
+	}
+	if err != nil {
+		if errors.Is(err, errTaken) {
+			k.lose()
+		}
+		if final(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrBusy) {
+			k.mu.Lock()
+			k.doubt = false
+			k.mu.Unlock()
+		}
+		return err
+	}
+	k.mu.Lock()
+	k.etag, k.saved, k.tail, k.doubt = obj.ETag, began, tail, false
+	k.mu.Unlock()
+	if old != nil && (tail == nil || tail.Key != old.Key) {
+		_ = u.store.Delete(ctx, old.Key, backend.DeleteOptions{}) // the sweeper finds what is left
+	}
+	return nil
+}
+
+// contend is asked when the record was not what it should have been.
+func (k *keeper) contend(ctx context.Context, etag, tried string, rec record) (backend.Object, error) {
+	u := k.u
+	now, obj, err := u.load(ctx, u.store, k.place.key, "")
+	switch {
+	case errors.Is(err, backend.ErrNotExist) && etag == "":
+		return save(ctx, u.store, k.place.key, "", rec)
+	case errors.Is(err, backend.ErrNotExist):
+		return obj, errTaken
+	case err != nil && !errors.Is(err, errNoRecord):
+		return obj, err
+	case err == nil && now.Serial == rec.Serial: // written, but the answer was lost
+		return obj, nil
+	case err == nil && now.Serial == tried && tried != "": // so it was with the one before
+		return save(ctx, u.store, k.place.key, obj.ETag, rec)
+	case etag != "":
+		return obj, errTaken
+	}
+	// Another upload of this user to this name: if it has ended, its record makes room.
+	if err := u.discard(ctx, u.store, k.place.key); err != nil {
+		return obj, err
+	}
+	return save(ctx, u.store, k.place.key, "", rec)
+}
+
+// record is what does not change, and what says until when.
+func (k *keeper) record(owner string) record {
+	u := k.u
+	return record{
+		User: k.opts.User, Name: k.opts.Name, Key: u.key, Base: k.opts.Base, Attributes: u.opts.Attributes, If: u.opts.If,
+		Announced: u.opts.Size, Head: u.from, Owner: owner, Expires: time.Now().Add(k.opts.For),
+	}
+}
+
+// lose ends the upload without touching what is another's by now.
+func (k *keeper) lose() {
+	k.mu.Lock()
+	k.taken = true
+	k.mu.Unlock()
+	k.u.cancel(errTaken)
+	k.u.stop(errTaken)
+}
+
+// take is lose for another session in this process. It returns when nothing is under way any more.
+func (k *keeper) take() {
+	k.lose()
+	k.u.close()
+	k.saving.Lock()   // the last write, if one is under way
+	k.saving.Unlock() //nolint:staticcheck // it was only waited for
+}
+
+func (k *keeper) isTaken() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.taken
+}
