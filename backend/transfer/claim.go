@@ -153,9 +153,10 @@ func (e *Engine) release(ctx context.Context, store backend.Store, key string, r
 	return err
 }
 
-// discard ends the upload of a record and removes all of it. ErrBusy where somebody works on it. What is gone is no error.
-func (e *Engine) discard(ctx context.Context, store backend.Store, key string) error {
-	rec, obj, err := e.claim(ctx, store, key, false)
+// discard ends the upload of a record and removes all of it. ErrBusy where somebody works on it; see claim. What is gone is
+// no error.
+func (e *Engine) discard(ctx context.Context, store backend.Store, key string, patience bool) error {
+	rec, obj, err := e.claim(ctx, store, key, patience)
 	if errors.Is(err, ErrGone) {
 		return nil
 	}
@@ -207,5 +208,5 @@ func abort(ctx context.Context, store backend.Store, s streamRecord) error {
 
 // Drop ends an upload that was cut off and removes all of it. ErrBusy where somebody works on it.
 func (e *Engine) Drop(ctx context.Context, store backend.Store, p Partial) error {
-	return e.discard(ctx, store, p.record)
+	return e.discard(ctx, store, p.record, false)
 }

@@ -47,18 +47,19 @@ type keeper struct {
 	waitingAt atomic.Int64 // since when it is waited for more; -1: it is not
 	start     time.Time
 
-	saving sync.Mutex // held while the record is written
+	saving chan struct{} // has room while the record is not written
 
-	mu     sync.Mutex
-	etag   string    // of the record; empty: there is none of this upload
-	serial string    // of the record that was last tried to write
-	saved  time.Time // when it was last written
-	doubt  bool      // whether the last try has failed is not known
-	tail   *tailRecord
-	ending bool // no more bytes are read
-	always bool // beat without bytes: the file is being completed
-	taken  bool // somebody else has the record
-	halt   func()
+	mu      sync.Mutex
+	etag    string    // of the record; empty: there is none of this upload
+	serial  string    // of the record that was last tried to write
+	saved   time.Time // when it was last written
+	doubt   bool      // whether the last try has failed is not known
+	tail    *tailRecord
+	drained []string // keys of tails that were needed before
+	ending  bool     // no more bytes are read
+	always  bool     // beat without bytes: the file is being completed
+	taken   bool     // somebody else has the record
+	halt    func()
 }
 
 // attach makes the keeper of an upload.
@@ -67,7 +68,7 @@ func (u *upload) attach() {
 	if opts.Name == "" {
 		opts.Name = u.key
 	}
-	k := &keeper{u: u, opts: opts, place: placeOf(u.store, u.recordKey(opts.User, opts.Name)), done: make(chan struct{}), start: time.Now()}
+	k := &keeper{u: u, opts: opts, place: placeOf(u.store, u.recordKey(opts.User, opts.Name)), done: make(chan struct{}), saving: make(chan struct{}, 1), start: time.Now()}
 	k.waitingAt.Store(-1)
 	u.keep = k
 	u.Engine.mu.Lock()
@@ -189,8 +190,12 @@ var errTaken = fmt.Errorf("another session has taken the upload over: %w", ErrBu
 // write writes the record with what the store has by now. tail replaces the one before; nil leaves it, as long as it is needed.
 // errTaken where the record is somebody else's; then the upload ends.
 func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) error {
-	k.saving.Lock()
-	defer k.saving.Unlock()
+	select {
+	case k.saving <- struct{}{}:
+		defer func() { <-k.saving }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	u := k.u
 	rec := k.record(owner)
 	k.mu.Lock()
@@ -232,9 +237,26 @@ func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) erro
 	k.etag, k.saved, k.tail, k.doubt = obj.ETag, began, tail, false
 	k.mu.Unlock()
 	if old != nil && (tail == nil || tail.Key != old.Key) {
-		_ = u.store.Delete(ctx, old.Key, backend.DeleteOptions{}) // the sweeper finds what is left
+		k.mu.Lock()
+		k.drained = append(k.drained, old.Key)
+		k.mu.Unlock()
 	}
 	return nil
+}
+
+// drain removes the tails that no record names any more. The sweeper finds what is left.
+func (k *keeper) drain(ctx context.Context) error {
+	k.mu.Lock()
+	keys := k.drained
+	k.drained = nil
+	k.mu.Unlock()
+	var errs []error
+	for _, key := range keys {
+		errs = append(errs, retry(ctx, func(ctx context.Context) error {
+			return k.u.store.Delete(ctx, key, backend.DeleteOptions{})
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 // contend is asked when the record was not what it should have been.
@@ -255,8 +277,8 @@ func (k *keeper) contend(ctx context.Context, etag, tried string, rec record) (b
 	case etag != "":
 		return obj, errTaken
 	}
-	// Another upload of this user to this name: if it has ended, its record makes room.
-	if err := u.discard(ctx, u.store, k.place.key); err != nil {
+	// Another upload of this user to this name: if it has ended, its record makes room. The last write waits until that is clear.
+	if err := u.discard(ctx, u.store, k.place.key, rec.Owner == ""); err != nil {
 		return obj, err
 	}
 	return save(ctx, u.store, k.place.key, "", rec)
@@ -284,8 +306,8 @@ func (k *keeper) lose() {
 func (k *keeper) take() {
 	k.lose()
 	k.u.close()
-	k.saving.Lock()   // the last write, if one is under way
-	k.saving.Unlock() //nolint:staticcheck // it was only waited for
+	k.saving <- struct{}{} // behind the last write, if one is under way
+	<-k.saving
 }
 
 func (k *keeper) isTaken() bool {

@@ -19,7 +19,7 @@ func (k *keeper) cut(ctx context.Context, err error) bool {
 	case !k.worth(ctx, err):
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger+watch+dropTimeout)
 	defer cancel()
 	return k.leave(ctx)
 }
@@ -41,6 +41,12 @@ func (k *keeper) worth(ctx context.Context, err error) bool {
 func (k *keeper) leave(ctx context.Context) bool {
 	u := k.u
 	slow := time.AfterFunc(linger, func() { u.stop(context.DeadlineExceeded) })
+	if u.head > 0 && u.main == nil && u.rest != nil && len(u.rest.p) > 0 {
+		if err := u.begin(); err != nil { // what the client's bytes stand behind
+			slow.Stop()
+			return false
+		}
+	}
 	u.wait()
 	slow.Stop()
 	k.mu.Lock()
@@ -54,8 +60,11 @@ func (k *keeper) leave(ctx context.Context) bool {
 	case old != nil && old.At == size:
 		size += old.Size
 	}
-	if size <= u.from {
-		return false // nothing of the client's
+	if size <= u.from { // nothing of the client's
+		if tail != nil {
+			_ = u.store.Delete(ctx, tail.Key, backend.DeleteOptions{}) // the sweeper finds what is left
+		}
+		return false
 	}
 	var err error
 	for i := 1; ; i++ {
@@ -66,6 +75,7 @@ func (k *keeper) leave(ctx context.Context) bool {
 	}
 	switch {
 	case err == nil:
+		_ = k.drain(ctx)
 		return true
 	case tail != nil && (!recorded || errors.Is(err, ErrBusy)):
 		_ = u.store.Delete(ctx, tail.Key, backend.DeleteOptions{}) // the sweeper finds what is left
@@ -86,7 +96,8 @@ func (k *keeper) saveRest(ctx context.Context, old *tailRecord) *tailRecord {
 	}
 	p := u.rest.p
 	n := int64(len(p))
-	if i := len(u.streams) - 1; i >= 0 && n >= u.caps.MinPart && n <= u.caps.MaxPart {
+	// A line that breaks often must not use up the part numbers.
+	if i := len(u.streams) - 1; i >= 0 && n >= max(u.caps.MinPart, u.cfg.PartSize/8) && n <= u.caps.MaxPart {
 		if s := u.streams[i]; s.object == nil && len(s.sizes) < direct(u.caps) && u.write(ctx, s, p) == nil {
 			return nil
 		}
@@ -131,11 +142,11 @@ func (k *keeper) forget(ctx context.Context) error {
 		return err
 	})
 	if tail != nil {
-		err = errors.Join(err, retry(ctx, func(ctx context.Context) error {
-			return store.Delete(ctx, tail.Key, backend.DeleteOptions{})
-		}))
+		k.mu.Lock()
+		k.drained = append(k.drained, tail.Key)
+		k.mu.Unlock()
 	}
-	return err
+	return errors.Join(err, k.drain(ctx))
 }
 
 // close lets nothing more begin and waits for what is under way.

@@ -85,7 +85,7 @@ func (e *Engine) sweep(ctx context.Context, store backend.Store, row backend.Obj
 	if time.Now().Before(rec.Expires) {
 		return rec, nil
 	}
-	if err := e.discard(ctx, store, row.Key); err != nil && !errors.Is(err, ErrBusy) {
+	if err := e.discard(ctx, store, row.Key, false); err != nil && !errors.Is(err, ErrBusy) {
 		return rec, err
 	}
 	return rec, nil
