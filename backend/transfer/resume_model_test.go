@@ -44,7 +44,7 @@ type chapter struct {
 
 func drawStory(t *rapid.T) story {
 	return story{
-		Size:     rapid.IntRange(0, 700).Draw(t, "size"),
+		Size:     rapid.IntRange(0, 1400).Draw(t, "size"),
 		MinPart:  rapid.SampledFrom([]int64{1, 5, 20}).Draw(t, "min part"),
 		CopyPart: rapid.Bool().Draw(t, "copy part"),
 		Budget:   rapid.Int64Range(100, 600).Draw(t, "budget"),
@@ -53,7 +53,7 @@ func drawStory(t *rapid.T) story {
 		Append:   rapid.SampledFrom([]int{-1, -1, 0, 3, 40, 150}).Draw(t, "append"),
 		Chapters: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) chapter {
 			return chapter{
-				Bytes: rapid.IntRange(0, 700).Draw(t, "bytes"),
+				Bytes: rapid.IntRange(0, 1400).Draw(t, "bytes"),
 				Life:  rapid.SampledFrom([]int64{0, 0, rapid.Int64Range(1, 40).Draw(t, "life")}).Draw(t, "lives"),
 				Back:  rapid.IntRange(0, 100).Draw(t, "back"),
 				End:   rapid.Bool().Draw(t, "end"),
@@ -72,7 +72,7 @@ func (s story) play(t *testing.T) (faults []string) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		caps := smallCaps()
-		caps.MinPart, caps.CopyPart, caps.MaxPut = s.MinPart, s.CopyPart, 4000
+		caps.MinPart, caps.CopyPart, caps.MaxPut, caps.MaxCopyPart = s.MinPart, s.CopyPart, 4000, 1000
 		if !s.CopyPart || s.MinPart < 20 { // otherwise there are segments
 			caps.MaxParts = 100
 		}
