@@ -100,6 +100,10 @@ type Object struct {
 	StorageClass string            // the store's own name; empty for its standard class
 	Archived     bool              // must be restored before it can be read
 	Metadata     map[string]string // user metadata, lower-case keys, without the keys that carry ModTime; read-only
+	// Checksums of the whole object, as the store keeps them, by algorithm: "CRC32", "CRC32C", "CRC64NVME", "MD5", "SHA-1",
+	// "SHA-256", "SHA-512"; numbers are big endian. Only Stat under WithChecksums is sure to tell them. What is not there is not
+	// known; what is there is right.
+	Checksums map[string][]byte
 	// Partial is true for an Object made from a list row of a store whose rows lack metadata: ModTime, ContentType and
 	// Metadata are unknown, not empty.
 	Partial bool
@@ -111,6 +115,11 @@ func (o Object) Time() time.Time {
 		return o.ModTime
 	}
 	return o.Updated
+}
+
+// Attributes are what a writer must say to make an object like o, which is not Partial.
+func (o Object) Attributes() Attributes {
+	return Attributes{ContentType: o.ContentType, StorageClass: o.StorageClass, ModTime: o.ModTime, Metadata: o.Metadata}
 }
 
 // Entry is one row of a listing: an object, or with ListOptions.Delimiter a common prefix.

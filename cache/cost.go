@@ -5,8 +5,8 @@ import "sluice/backend"
 // Estimates of heap bytes on 64-bit machines, map slots, list links and size classes included. BenchmarkMemory
 // measures how good they are.
 const (
-	entryCost  = 340 // an entry of a shard without its strings
-	rowCost    = 152 // a row of a chunk without its strings
+	entryCost  = 348 // an entry of a shard without its strings
+	rowCost    = 160 // a row of a chunk without its strings
 	chunkCost  = 400
 	stringCost = 8 // lost on average by each string to its size class
 	pairCost   = 48
@@ -18,6 +18,12 @@ func cost(o *backend.Object) int64 {
 	if len(o.Metadata) > 0 {
 		n += pairCost
 		for k, v := range o.Metadata {
+			n += len(k) + len(v) + pairCost
+		}
+	}
+	if len(o.Checksums) > 0 {
+		n += pairCost
+		for k, v := range o.Checksums {
 			n += len(k) + len(v) + pairCost
 		}
 	}

@@ -55,6 +55,35 @@ func TestTTL(t *testing.T) {
 	})
 }
 
+// Checksums are asked for where they are kept, and what that shows is believed.
+func TestChecksums(t *testing.T) {
+	c := New(Config{})
+	m, s := fixture(c, mem.Config{})
+	put(t, s, "k")
+	old := must[backend.Object](t)(s.Stat(ctx, "k"))
+	m.are(t, "a put is known", none{"put": 1})
+	wants := backend.WithChecksums(ctx)
+	if obj := must[backend.Object](t)(s.Stat(wants, "k")); len(obj.Checksums["MD5"]) == 0 || obj.ETag != old.ETag {
+		t.Errorf("%+v", obj)
+	}
+	m.are(t, "but not its checksums", none{"stat": 1})
+	put(t, m.Store, "k", "l")
+	if obj := must[backend.Object](t)(s.Stat(wants, "k")); obj.ETag == old.ETag {
+		t.Errorf("%+v", obj)
+	}
+	if obj := must[backend.Object](t)(s.Stat(ctx, "k")); obj.ETag == old.ETag {
+		t.Error("the old version is still believed")
+	}
+	if err := m.Delete(ctx, "k", backend.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stat(wants, "k"); !errors.Is(err, backend.ErrNotExist) {
+		t.Error(err)
+	}
+	missing(t, s, "k")
+	settled(t, c)
+}
+
 // Only ErrNotExist says that an object is absent.
 func TestErrorsNotKept(t *testing.T) {
 	fail := error(nil)

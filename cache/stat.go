@@ -15,6 +15,9 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	if err := ctx.Err(); err != nil {
 		return backend.Object{}, fmt.Errorf("stat %s: %w", key, err)
 	}
+	if backend.ChecksumsWanted(ctx) {
+		return s.statStore(ctx, key)
+	}
 	k, c := id{s.space, key}, s.cache
 	shard := c.shard(k)
 	e := shard.look(k)
@@ -56,6 +59,19 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 			return f.obj, f.err
 		}
 	}
+}
+
+// statStore asks the store, for what is not kept here, and forgets what the store's answer proves wrong.
+func (s *Store) statStore(ctx context.Context, key string) (backend.Object, error) {
+	obj, err := s.inner.Stat(ctx, key)
+	if err != nil {
+		s.suspect(key, err)
+		return obj, err
+	}
+	known := obj
+	known.Checksums = nil
+	s.cache.saw(id{s.space, key}, known)
+	return obj, nil
 }
 
 func (s *Store) missing(key string) (backend.Object, error) {

@@ -34,6 +34,8 @@ const (
 type command struct {
 	run    func(*session, context.Context, string) (wire.Reply, error) // exactly one final reply
 	start  func(*session, *transfer, string) job                       // a transfer; its job makes the final reply
+	local  bool                                                        // start needs no data connection
+	sub    func(*session, string) (*command, string)                   // the row of the command in the argument, and its argument
 	phase  phase
 	arg    argKind
 	during bool // answered at once, even while a transfer runs
@@ -54,6 +56,7 @@ func commandTable() map[string]*command {
 		"PROT": {run: (*session).prot, arg: needed, keeps: markREST, feat: "PROT", help: "PROT P"},
 		"ACCT": {run: (*session).acct, help: "ACCT account"},
 		"HOST": {run: (*session).hostName, arg: needed, feat: "HOST", help: "HOST name"},
+		"CCC":  {run: (*session).ccc, phase: loggedIn, arg: none, help: "CCC"},
 		"REIN": {run: (*session).rein, arg: none, help: "REIN"},
 		"QUIT": {run: (*session).quit, arg: none, help: "QUIT"},
 
@@ -65,16 +68,23 @@ func commandTable() map[string]*command {
 		"RMD":  {run: (*session).rmd, phase: loggedIn, arg: needed, help: "RMD path"},
 		"DELE": {run: (*session).dele, phase: loggedIn, arg: needed, help: "DELE path"},
 		"RNFR": {run: (*session).rnfr, phase: loggedIn, arg: needed, keeps: markRNFR, help: "RNFR path"},
-		"RNTO": {run: (*session).rnto, phase: loggedIn, arg: needed, keeps: markRNFR, help: "RNTO path"},
+		"RNTO": {start: (*session).rnto, local: true, phase: loggedIn, arg: needed, help: "RNTO path"},
 		"SIZE": {run: (*session).size, phase: loggedIn, arg: needed, keeps: markREST, feat: "SIZE", help: "SIZE path"},
 		"MDTM": {run: (*session).mdtm, phase: loggedIn, arg: needed, keeps: markREST, feat: "MDTM", help: "MDTM path"},
+		"MFMT": {run: (*session).mfmt, phase: loggedIn, arg: needed, keeps: markREST, feat: "MFMT", help: "MFMT time path"},
+		"MFCT": {run: (*session).mfct, phase: loggedIn, arg: needed, keeps: markREST, help: "MFCT time path"},
+		"MFF":  {run: (*session).mff, phase: loggedIn, arg: needed, keeps: markREST, feat: "MFF Modify;", help: "MFF Modify=time; path"},
+		"AVBL": {run: (*session).avbl, phase: loggedIn, keeps: markREST, feat: "AVBL", help: "AVBL [path]"},
+		"COMB": {start: (*session).comb, local: true, phase: loggedIn, arg: needed, feat: "COMB", help: "COMB target path..."},
+		"HASH": {start: (*session).hash, local: true, phase: loggedIn, arg: needed, help: "HASH path"},
 		"MLST": {run: (*session).mlst, phase: loggedIn, keeps: markREST, help: "MLST [path]"},
 
 		// Parameters of transfers
-		"TYPE": {run: (*session).setType, arg: needed, keeps: markREST, help: "TYPE A|I|L 8"},
-		"MODE": {run: (*session).setMode, phase: loggedIn, arg: needed, keeps: markREST, help: "MODE S"},
-		"STRU": {run: (*session).setStru, phase: loggedIn, arg: needed, keeps: markREST, help: "STRU F"},
+		"TYPE": {run: (*session).setType, arg: needed, keeps: markREST, help: "TYPE A|I|L 8|E"},
+		"MODE": {run: (*session).setMode, phase: loggedIn, arg: needed, keeps: markREST, help: "MODE S|Z|B"},
+		"STRU": {run: (*session).setStru, phase: loggedIn, arg: needed, keeps: markREST, help: "STRU F|R"},
 		"REST": {run: (*session).restart, phase: loggedIn, arg: needed, keeps: markREST, feat: "REST STREAM", help: "REST offset"},
+		"RANG": {run: (*session).rang, phase: loggedIn, arg: needed, keeps: markREST, feat: "RANG STREAM", help: "RANG first last"},
 		"ALLO": {run: (*session).allo, phase: loggedIn, arg: needed, keeps: markREST, help: "ALLO size"},
 		"PASV": {run: (*session).pasv, phase: loggedIn, arg: none, keeps: markREST, feat: "PASV", help: "PASV"},
 		"EPSV": {run: (*session).epsv, phase: loggedIn, keeps: markREST, feat: "EPSV", help: "EPSV [1|2|ALL]"},
@@ -85,6 +95,7 @@ func commandTable() map[string]*command {
 		// Transfers
 		"RETR": {start: (*session).retr, phase: loggedIn, arg: needed, help: "RETR path"},
 		"STOR": {start: (*session).stor, phase: loggedIn, arg: needed, help: "STOR path"},
+		"STOU": {start: (*session).stou, phase: loggedIn, help: "STOU [path]"},
 		"APPE": {start: (*session).appe, phase: loggedIn, arg: needed, help: "APPE path"},
 		"LIST": {start: (*session).list, phase: loggedIn, help: "LIST [path]"},
 		"NLST": {start: (*session).nlst, phase: loggedIn, help: "NLST [path]"},
@@ -100,7 +111,7 @@ func commandTable() map[string]*command {
 		"LANG": {run: (*session).lang, keeps: markREST, feat: "LANG en*", help: "LANG [tag]"},
 		"CLNT": {run: (*session).client, arg: needed, keeps: markREST, feat: "CLNT", help: "CLNT name"},
 		"CSID": {run: (*session).client, arg: needed, keeps: markREST, feat: "CSID", help: "CSID name=...;version=...;"},
-		"SITE": {run: (*session).site, phase: loggedIn, arg: needed, help: "SITE command"},
+		"SITE": {sub: (*session).siteRow, phase: loggedIn, arg: needed, help: "SITE command"},
 		"NOOP": {run: (*session).noop, during: true, keeps: markREST | markRNFR, help: "NOOP"},
 	}
 	for alias, verb := range map[string]string{
@@ -109,6 +120,12 @@ func commandTable() map[string]*command {
 		row := *commands[verb]
 		row.feat = ""
 		commands[alias] = &row
+	}
+	for verb, code := range map[string]int{"XCRC": 250, "XMD5": 250, "MD5": 251, "XSHA": 250, "XSHA1": 250, "XSHA256": 250, "XSHA512": 250} {
+		commands[verb] = &command{
+			start: func(s *session, t *transfer, arg string) job { return s.digestOf(t, verb, code, arg) }, local: true,
+			phase: loggedIn, arg: needed, feat: verb, help: verb + " path [first end]",
+		}
 	}
 	for _, verb := range []string{"SMNT", "ADAT", "MIC", "CONF", "ENC", "SSCN", "CPSV", "LPSV", "LPRT", "SPSV", "RMDA", "THMB", "XRCP", "XRSQ", "XSEM", "XSEN", "XPRT", "MLFL", "MSND", "MSOM", "MSAM", "MRSQ", "MRCP"} {
 		commands[verb] = &command{run: (*session).refused, help: verb + " is not served"}

@@ -31,6 +31,16 @@ type Config struct {
 	// AllowPlain lets clients log in and transfer without TLS.
 	AllowPlain bool
 
+	// CCC lets clients return the control connection to the clear, for firewalls that have to read it. Off by default.
+	CCC CCC
+
+	// ClearGreeting is how long an implicit listener waits for TLS before it sends its 220 in the clear, as z/OS expects. 0: it
+	// never does.
+	ClearGreeting time.Duration
+
+	// NoDeflate refuses MODE Z.
+	NoDeflate bool
+
 	// MaxSessions limits the control connections; one more hears 421. 0 means 10,000.
 	MaxSessions int
 

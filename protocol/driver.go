@@ -6,7 +6,10 @@ import (
 	"errors"
 	"net/netip"
 
+	"golang.org/x/text/encoding/charmap"
+
 	"sluice/backend/vfs"
+	"sluice/protocol/wire"
 )
 
 // Driver decides who may log in and what they see. The program implements it.
@@ -32,6 +35,13 @@ type Account struct {
 	Name string
 	FS   vfs.FS
 	Home string // where the session starts; empty means "/"
+	// Names is the character set in which the client writes file names, until it says OPTS UTF8 ON. The zero value is UTF-8.
+	Names wire.Charset
+	// Mainframe is the EBCDIC code page of TYPE E. Where it is set, MODE B and STRU R are served too, and any SITE command is
+	// accepted; nil refuses them.
+	Mainframe *charmap.Charmap
+	// Quota returns how many bytes the user has transferred today, and how many he may; nil, or a limit of 0: no limit.
+	Quota func() (used, limit int64)
 	// LenientClose takes an upload whose connection ended without TLS close_notify for complete.
 	LenientClose bool
 	// Close is called once, when the session ends; it may be nil.

@@ -19,10 +19,21 @@ const maxStat = 1000
 
 // features is RFC 2389 3: what works now, in an order that stays.
 func (s *session) features(context.Context, string) (wire.Reply, error) {
-	lines := []string{s.facts.Feature(), "TVFS", "UTF8"}
-	for _, row := range s.srv.commands {
-		if row.feat != "" {
-			lines = append(lines, row.feat)
+	lines := []string{s.facts.Feature(), s.hashFeature(), "TVFS", "UTF8"}
+	if !s.srv.cfg.NoDeflate {
+		lines = append(lines, "MODE Z")
+	}
+	if s.srv.cfg.CCC != CCCOff && s.protected() {
+		lines = append(lines, "CCC")
+	}
+	if s.srv.cfg.Active != nil {
+		lines = append(lines, "EPRT")
+	}
+	for _, table := range []map[string]*command{s.srv.commands, s.srv.site} {
+		for _, row := range table {
+			if row.feat != "" {
+				lines = append(lines, row.feat)
+			}
 		}
 	}
 	sort.Strings(lines)
@@ -91,7 +102,7 @@ func (s *session) statPath(ctx context.Context, arg string) (wire.Reply, error) 
 	}
 	now := time.Now()
 	if !info.Dir {
-		return reply(213, "Status:", string(listing.AppendLong(nil, info, now)), "End"), nil
+		return reply(213, "Status:", s.long(info, now), "End"), nil
 	}
 	lines := []string{"Status:"}
 	for e, err := range s.account.FS.ReadDir(ctx, s.path(arg)) {
@@ -101,9 +112,15 @@ func (s *session) statPath(ctx context.Context, arg string) (wire.Reply, error) 
 		if len(lines) > maxStat {
 			return wire.Reply{}, fmt.Errorf("more than %d entries: %w", maxStat, vfs.ErrBusy)
 		}
-		lines = append(lines, string(listing.AppendLong(nil, e, now)))
+		lines = append(lines, s.long(e, now))
 	}
 	return reply(212, append(lines, "End")...), nil
+}
+
+// long is a line of LIST in a reply.
+func (s *session) long(e vfs.Info, now time.Time) string {
+	e.Name = s.names.Encode(e.Name)
+	return string(listing.AppendLong(nil, e, now))
 }
 
 // abor is reached when nothing runs any more: a transfer was cancelled when the command was read, and has answered 426, or

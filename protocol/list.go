@@ -32,25 +32,27 @@ func listPath(arg string) string {
 
 // list is RFC 959 4.1.3.
 func (s *session) list(t *transfer, arg string) job {
-	now := time.Now()
-	return s.enumerate(t, listPath(arg), func(b []byte, _, _ string, e vfs.Info) []byte {
+	now, names := time.Now(), s.names
+	return s.enumerate(t, names.Decode(listPath(arg)), func(b []byte, _, _ string, e vfs.Info) []byte {
+		e.Name = names.Encode(e.Name)
 		return listing.AppendLong(b, e, now)
 	})
 }
 
 // nlst answers with names that can be used as arguments as they are (RFC 1123 4.1.2.7).
 func (s *session) nlst(t *transfer, arg string) job {
-	return s.enumerate(t, listPath(arg), func(b []byte, _, shown string, _ vfs.Info) []byte {
-		return append(b, shown...)
+	names := s.names
+	return s.enumerate(t, names.Decode(listPath(arg)), func(b []byte, _, shown string, _ vfs.Info) []byte {
+		return append(b, names.Encode(shown)...)
 	})
 }
 
 // mlsd is RFC 3659 7.2: it takes a directory alone.
 func (s *session) mlsd(t *transfer, arg string) job {
-	facts := s.facts
+	facts, names := s.facts, s.names
 	name := s.path(arg)
 	do := s.enumerate(t, "", func(b []byte, dir, _ string, e vfs.Info) []byte {
-		return listing.AppendFacts(b, e, path.Join(dir, e.Name), e.Name, facts)
+		return listing.AppendFacts(b, e, path.Join(dir, e.Name), names.Encode(e.Name), facts)
 	})
 	t.name = name
 	return func(ctx context.Context) (wire.Reply, error) {
@@ -67,7 +69,7 @@ type format func(b []byte, dir, shown string, e vfs.Info) []byte
 
 // enumerate sends the entries of a directory, a single file, or what matches a pattern in the last segment of arg.
 func (s *session) enumerate(t *transfer, arg string, line format) job {
-	t.name = s.path(arg)
+	t.name = wire.Join(s.cwd, arg)
 	return func(ctx context.Context) (wire.Reply, error) {
 		found, err := t.find(ctx, arg)
 		if err != nil {
@@ -92,20 +94,25 @@ func (s *session) enumerate(t *transfer, arg string, line format) job {
 		if err != nil {
 			return wire.Reply{}, err
 		}
-		w := bufio.NewWriterSize(&counter{conn, &t.bytes}, listBuffer)
+		form, end := t.form.Listing()
+		sent := form.Encode(conn, 0)
+		w := bufio.NewWriterSize(&counter{sent, &t.bytes}, listBuffer)
 		var b []byte
-		for ; ok; e, err, ok = next() {
-			if err == nil {
-				b = append(line(b[:0], found.dir, found.shown+e.Name, e), '\r', '\n')
-				_, err = w.Write(b)
-			}
+		for ; ok && err == nil; e, err, ok = next() {
+			b = append(line(b[:0], found.dir, found.shown+e.Name, e), end...)
+			_, err = w.Write(b)
 			if err != nil {
-				conn.Abort() // never a listing that only looks whole
-				return wire.Reply{}, err
+				break
 			}
 		}
-		if err := w.Flush(); err != nil {
-			conn.Abort()
+		if err == nil {
+			err = w.Flush()
+		}
+		if err == nil {
+			err = sent.Close()
+		}
+		if err != nil {
+			conn.Abort() // never a listing that only looks whole
 			return wire.Reply{}, err
 		}
 		return reply(226, "Listing complete"), conn.Close()

@@ -40,7 +40,7 @@ func (s *session) user(ctx context.Context, arg string) (wire.Reply, error) {
 	switch {
 	case s.account != nil:
 		return reply(503, "You are logged in already"), nil
-	case !s.secure && !s.srv.cfg.AllowPlain:
+	case !s.protected() && !s.srv.cfg.AllowPlain:
 		return reply(530, "TLS is required: send AUTH TLS first"), nil
 	}
 	s.name = arg
@@ -101,6 +101,9 @@ func (s *session) login(ctx context.Context, password []byte) (wire.Reply, error
 	s.account = &account
 	s.log = s.log.With("user", account.Name)
 	s.cwd = wire.Join("/", account.Home)
+	if !s.utf8 { // FileZilla and Windows ask for it before they log in
+		s.names = account.Names
+	}
 	if s.srv.cfg.Hooks.Session != nil {
 		s.srv.cfg.Hooks.Session(true)
 	}
@@ -108,10 +111,21 @@ func (s *session) login(ctx context.Context, password []byte) (wire.Reply, error
 	return reply(230, "Logged in"), nil
 }
 
+// protected reports whether the control connection is under TLS.
+func (s *session) protected() bool { return s.secure && !s.cleared }
+
+// noTLS refuses what needs a protected control connection.
+func (s *session) noTLS() wire.Reply {
+	if s.cleared {
+		return reply(503, "The control connection has been cleared")
+	}
+	return reply(503, "Send AUTH TLS first")
+}
+
 // pbsz is a formality under TLS (RFC 4217 9); some clients look for the text.
 func (s *session) pbsz(_ context.Context, arg string) (wire.Reply, error) {
-	if !s.secure {
-		return reply(503, "Send AUTH TLS first"), nil
+	if !s.protected() {
+		return s.noTLS(), nil
 	}
 	if _, err := strconv.ParseUint(strings.TrimSpace(arg), 10, 32); err != nil {
 		return wire.Reply{}, wire.ErrArgument
@@ -121,8 +135,8 @@ func (s *session) pbsz(_ context.Context, arg string) (wire.Reply, error) {
 
 // prot is accepted without PBSZ too: clients exist that leave it out.
 func (s *session) prot(_ context.Context, arg string) (wire.Reply, error) {
-	if !s.secure {
-		return reply(503, "Send AUTH TLS first"), nil
+	if !s.protected() {
+		return s.noTLS(), nil
 	}
 	protect := false
 	switch strings.ToUpper(strings.TrimSpace(arg)) {

@@ -7,20 +7,27 @@ import (
 	"net/netip"
 	"strings"
 
+	"sluice/protocol/codec"
 	"sluice/protocol/listing"
 	"sluice/protocol/wire"
 )
 
-// setType is RFC 959 3.1.1. The only local byte is the octet.
+// setType is RFC 959 3.1.1. The only local byte is the octet, the only format control is non-print.
 func (s *session) setType(_ context.Context, arg string) (wire.Reply, error) {
 	switch strings.ToUpper(strings.Join(strings.Fields(arg), " ")) {
 	case "A", "A N":
-		s.ascii = true
+		s.form.Type = codec.ASCII
 		return reply(200, "Type is ASCII"), nil
 	case "I", "L 8":
-		s.ascii = false
+		s.form.Type = codec.Image
 		return reply(200, "Type is binary"), nil
-	case "A T", "A C", "E", "E N", "E T", "E C":
+	case "E", "E N":
+		if !s.mainframe() {
+			return reply(504, "Use TYPE A or TYPE I"), nil
+		}
+		s.form.Type, s.form.Page = codec.EBCDIC, s.account.Mainframe
+		return reply(200, "Type is EBCDIC"), nil
+	case "A T", "A C", "E T", "E C":
 		return reply(504, "Use TYPE A or TYPE I"), nil
 	}
 	if strings.HasPrefix(strings.ToUpper(arg), "L ") {
@@ -29,24 +36,46 @@ func (s *session) setType(_ context.Context, arg string) (wire.Reply, error) {
 	return wire.Reply{}, wire.ErrArgument
 }
 
+// mainframe reports whether the user's profile has what mainframes use.
+func (s *session) mainframe() bool { return s.account != nil && s.account.Mainframe != nil }
+
 func (s *session) setMode(_ context.Context, arg string) (wire.Reply, error) {
-	return only(arg, "S", "BCZ", "Use MODE S")
+	switch strings.ToUpper(strings.TrimSpace(arg)) {
+	case "S":
+		s.form.Mode = codec.Stream
+	case "Z":
+		if s.srv.cfg.NoDeflate {
+			return reply(504, "Use MODE S"), nil
+		}
+		s.form.Mode = codec.Deflate
+	case "B":
+		if !s.mainframe() {
+			return reply(504, "Use MODE S"), nil
+		}
+		s.form.Mode = codec.Block
+	case "C":
+		return reply(504, "Use MODE S"), nil
+	default:
+		return wire.Reply{}, wire.ErrArgument
+	}
+	return reply(200, "OK"), nil
 }
 
 func (s *session) setStru(_ context.Context, arg string) (wire.Reply, error) {
-	return only(arg, "F", "RP", "Use STRU F")
-}
-
-// only accepts one letter; the letters in known are understood and refused.
-func only(arg, accepted, known, hint string) (wire.Reply, error) {
-	arg = strings.ToUpper(strings.TrimSpace(arg))
-	switch {
-	case arg == accepted:
-		return reply(200, "OK"), nil
-	case len(arg) == 1 && strings.Contains(known, arg):
-		return reply(504, hint), nil
+	switch strings.ToUpper(strings.TrimSpace(arg)) {
+	case "F":
+		s.form.Record = false
+	case "R":
+		if !s.mainframe() {
+			return reply(504, "Use STRU F"), nil
+		}
+		s.form.Record = true
+	case "P":
+		return reply(504, "Use STRU F"), nil
+	default:
+		return wire.Reply{}, wire.ErrArgument
 	}
-	return wire.Reply{}, wire.ErrArgument
+	return reply(200, "OK"), nil
 }
 
 // restart is RFC 3659 5. Whether the file reaches that far shows when it is used.
@@ -55,7 +84,7 @@ func (s *session) restart(_ context.Context, arg string) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	s.rest = n
+	s.rest, s.limit = n, nil
 	return reply(350, fmt.Sprintf("Restarting at %d; send STOR or RETR", n)), nil
 }
 
@@ -142,12 +171,11 @@ func (s *session) opts(_ context.Context, arg string) (wire.Reply, error) {
 	option = strings.TrimSpace(option)
 	switch strings.ToUpper(verb) {
 	case "UTF8", "UTF-8":
-		switch strings.ToUpper(option) {
-		case "", "ON", "NLST":
-			return reply(200, "UTF8 is always on"), nil
-		case "OFF":
-			return reply(504, "UTF8 is always on"), nil
-		}
+		return s.optsUTF8(option), nil
+	case "HASH":
+		return s.optsHash(option), nil
+	case "MODE":
+		return s.optsMode(option)
 	case "MLST":
 		s.facts = listing.ParseFacts(option)
 		text := "MLST OPTS"
@@ -161,6 +189,49 @@ func (s *session) opts(_ context.Context, arg string) (wire.Reply, error) {
 		}
 	}
 	return reply(501, "Unknown option"), nil
+}
+
+// optsUTF8 chooses between UTF-8 and the character set of the user's profile for names (draft-ietf-ftpext-utf-8-option-00).
+func (s *session) optsUTF8(option string) wire.Reply {
+	own := wire.Charset{}
+	if s.account != nil {
+		own = s.account.Names
+	}
+	switch strings.ToUpper(option) {
+	case "", "ON", "NLST":
+		s.names, s.utf8 = wire.Charset{}, true
+		return reply(200, "Names are in UTF-8")
+	case "OFF":
+		if own == (wire.Charset{}) {
+			return reply(504, "Names are always in UTF-8")
+		}
+		s.names, s.utf8 = own, false
+		return reply(200, "Names are in the character set of your profile")
+	}
+	return reply(501, "Syntax: OPTS UTF8 ON|OFF")
+}
+
+// optsMode sets the level of MODE Z (draft-preston-ftpext-deflate-04 3.1.1). The engine is the only one there is.
+func (s *session) optsMode(option string) (wire.Reply, error) {
+	f := strings.Fields(strings.ToUpper(option))
+	if len(f) == 0 || f[0] != "Z" || s.srv.cfg.NoDeflate || len(f)%2 == 0 {
+		return wire.Reply{}, wire.ErrArgument
+	}
+	level := s.form.Level
+	for i := 1; i < len(f); i += 2 {
+		n, err := wire.Number(f[i+1])
+		switch {
+		case err != nil:
+			return wire.Reply{}, err
+		case f[i] == "LEVEL" && n <= 9:
+			level = int(n)
+		case f[i] == "ENGINE" && n == 0, f[i] == "METHOD" && n == 8:
+		default:
+			return reply(501, "LEVEL is 0 to 9, ENGINE 0"), nil
+		}
+	}
+	s.form.Level = level
+	return reply(200, fmt.Sprintf("MODE Z LEVEL set to %d", level)), nil
 }
 
 // noData is why a transfer cannot be begun as the session stands; a zero reply if it can.

@@ -8,6 +8,7 @@ import (
 
 	"sluice/backend"
 	"sluice/backend/vfs"
+	"sluice/protocol/codec"
 	"sluice/protocol/dataconn"
 	"sluice/protocol/wire"
 )
@@ -27,6 +28,9 @@ var errorReplies = []struct {
 	{dataconn.ErrNotResumed, reply(522, "Data connection must resume the TLS session of the control connection")},
 	{os.ErrDeadlineExceeded, reply(426, "Data connection timed out; transfer aborted")},
 	{dataconn.ErrCutOff, reply(426, "Data connection closed before the end; transfer aborted")},
+	{codec.ErrCutOff, reply(426, "Data ended before the file did; transfer aborted")},
+	{codec.ErrBomb, reply(552, "Compressed data expands too much; transfer aborted")},
+	{codec.ErrFormat, reply(551, "Data does not fit TYPE, MODE and STRU; transfer aborted")},
 	{vfs.ErrExist, reply(550, "File exists")},
 	{vfs.ErrIsDir, reply(550, "Is a directory")},
 	{vfs.ErrNotDir, reply(550, "Not a directory")},

@@ -32,7 +32,7 @@ var (
 type Server struct {
 	cfg      Config
 	commands map[string]*command
-	site     map[string]*siteCommand
+	site     map[string]*command
 	ctx      context.Context // of all sessions; ends when the grace of Shutdown is over
 	cancel   context.CancelCauseFunc
 	draining chan struct{}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/protocol/codec"
 	"sluice/protocol/dataconn"
 	"sluice/protocol/listing"
 	"sluice/protocol/wire"
@@ -66,11 +67,17 @@ type session struct {
 	name      string   // of USER
 	account   *Account // nil before login
 	cwd       string
-	ascii     bool
-	protect   bool // PROT P
+	form      codec.Form   // TYPE, MODE and STRU
+	names     wire.Charset // of file names
+	utf8      bool         // OPTS UTF8 ON: whatever the user's profile says
+	protect   bool         // PROT P
+	cleared   bool         // CCC: the control connection is in the clear again
 	facts     listing.Facts
+	digest    string // of OPTS HASH
 	rest      int64
+	limit     *int64 // of RANG: the byte behind the last one
 	renaming  string // of RNFR
+	copying   string // of SITE CPFR
 	announced int64  // by ALLO: the size of the next upload
 	epsvAll   bool
 	expected  dataSource // of the next transfer; nil before PASV and the like
@@ -94,8 +101,10 @@ func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
 	defer s.end()
 	inlineUrgent(conn)
 	s.control(conn)
+	greeted := false
 	if mode == Implicit {
-		if err := s.startTLS(s.ctx); err != nil {
+		var err error
+		if greeted, err = s.startImplicit(); err != nil {
 			s.log.Info("TLS handshake failed", "error", err)
 			return
 		}
@@ -107,7 +116,9 @@ func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
 		return
 	}
 	s.log.Debug("session begins")
-	s.reply(reply(220, srv.cfg.Greeting))
+	if !greeted {
+		s.reply(reply(220, srv.cfg.Greeting))
+	}
 	s.read()
 	s.loop()
 }
@@ -117,7 +128,9 @@ func (s *session) reset(protect bool) {
 	s.logout()
 	s.dropExpected()
 	s.clear(0)
-	s.name, s.cwd, s.ascii, s.facts, s.protect = "", "/", true, listing.AllFacts, protect
+	s.name, s.cwd, s.form = "", "/", codec.Form{Level: codec.DefaultLevel}
+	s.names, s.utf8 = wire.Charset{}, false
+	s.facts, s.digest, s.protect = listing.AllFacts, defaultHash, protect
 	s.announced, s.epsvAll = 0, false
 }
 
@@ -197,7 +210,7 @@ func (s *session) read() {
 		for {
 			cmd, err := in.ReadCommand()
 			it := item{cmd: cmd, err: err}
-			it.last = cmd.Verb == "AUTH" || err != nil && !errors.Is(err, wire.ErrTooLong) && !errors.Is(err, wire.ErrSyntax)
+			it.last = cmd.Verb == "AUTH" || cmd.Verb == "CCC" || err != nil && !errors.Is(err, wire.ErrTooLong) && !errors.Is(err, wire.ErrSyntax)
 			select {
 			case items <- it:
 			case <-s.ctx.Done():
@@ -208,26 +221,6 @@ func (s *session) read() {
 			}
 		}
 	})
-}
-
-// startTLS does the handshake on the control connection.
-func (s *session) startTLS(ctx context.Context) error {
-	cfg := s.data.SetTLS(s.srv.cfg.TLS())
-	conn := tls.Server(s.conn, cfg)
-	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.LoginTimeout)
-	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	cs := conn.ConnectionState()
-	if len(cs.VerifiedChains) > 0 {
-		s.cert = cs.PeerCertificates[0]
-	}
-	s.sni, s.host, s.secure = cs.ServerName, cs.ServerName, true
-	s.data.SetPeer(s.cert)
-	s.srv.cfg.Passive.Add(s.data)
-	s.control(conn)
-	return nil
 }
 
 // loop serves commands until the session ends.
@@ -389,6 +382,13 @@ func (s *session) execute(it item) wire.Reply {
 	}
 	cmd := it.cmd
 	row := s.srv.commands[cmd.Verb]
+	arg := cmd.Arg
+	if row != nil && row.sub != nil && s.account != nil && arg != "" {
+		if row, arg = row.sub(s, arg); row == nil {
+			s.clear(0)
+			return s.unknownSite()
+		}
+	}
 	var keeps mark
 	if row != nil {
 		keeps = row.keeps
@@ -401,15 +401,15 @@ func (s *session) execute(it item) wire.Reply {
 		return reply(500, "Unknown command")
 	case row.phase == loggedIn && s.account == nil:
 		return reply(530, "Log in first")
-	case row.arg == needed && cmd.Arg == "":
+	case row.arg == needed && arg == "":
 		return reply(501, "Syntax: "+row.help)
-	case row.arg == none && cmd.Arg != "":
+	case row.arg == none && arg != "":
 		return reply(501, "Syntax: "+row.help)
 	}
 	if row.start != nil {
-		return s.begin(cmd, row)
+		return s.begin(cmd, arg, row)
 	}
-	rep, err := row.run(s, s.ctx, cmd.Arg)
+	rep, err := row.run(s, s.ctx, arg)
 	if err != nil {
 		return s.errorReply(s.ctx, cmd, err)
 	}
@@ -418,10 +418,10 @@ func (s *session) execute(it item) wire.Reply {
 
 func (s *session) clear(keeps mark) {
 	if keeps&markREST == 0 {
-		s.rest = 0
+		s.rest, s.limit = 0, nil
 	}
 	if keeps&markRNFR == 0 {
-		s.renaming = ""
+		s.renaming, s.copying = "", ""
 	}
 }
 

@@ -3,53 +3,54 @@ package protocol
 import (
 	"context"
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 	"time"
 
+	"sluice/backend/vfs"
 	"sluice/protocol/wire"
 )
 
 // maxIdle is the longest idle time that a client may ask for.
 const maxIdle = 2 * time.Hour
 
-// siteCommand is one row per SITE command (RFC 959 4.1.3). What a client may ask before its login stands elsewhere.
-type siteCommand struct {
-	run  func(*session, context.Context, string) (wire.Reply, error)
-	arg  argKind
-	help string
-}
-
-// siteTable makes the table. It belongs to the server, since SITE HELP reads it.
-func siteTable() map[string]*siteCommand {
-	return map[string]*siteCommand{
-		"HELP":    {run: (*session).siteHelp, help: "HELP"},
-		"IDLE":    {run: (*session).siteIdle, help: "IDLE [seconds]"},
-		"CHMOD":   {run: (*session).siteChmod, arg: needed, help: "CHMOD mode path"},
-		"UMASK":   {run: (*session).siteUmask, help: "UMASK [mask]"},
-		"NAMEFMT": {run: (*session).siteNamefmt, help: "NAMEFMT [0|1]"},
-		"MKDIR":   {run: (*session).siteMkdir, arg: needed, help: "MKDIR path"},
-		"RMDIR":   {run: (*session).rmd, arg: needed, help: "RMDIR path"},
+// siteTable makes the rows of the SITE commands (RFC 959 4.1.3). It belongs to the server, since SITE HELP reads it.
+func siteTable() map[string]*command {
+	return map[string]*command{
+		"HELP":    {run: (*session).siteHelp, help: "SITE HELP"},
+		"IDLE":    {run: (*session).siteIdle, help: "SITE IDLE [seconds]"},
+		"CHMOD":   {run: (*session).siteChmod, arg: needed, help: "SITE CHMOD mode path"},
+		"UMASK":   {run: (*session).siteUmask, help: "SITE UMASK [mask]"},
+		"NAMEFMT": {run: (*session).siteNamefmt, help: "SITE NAMEFMT [0|1]"},
+		"MKDIR":   {run: (*session).mkd, arg: needed, feat: "SITE MKDIR", help: "SITE MKDIR path"},
+		"RMDIR":   {run: (*session).rmd, arg: needed, feat: "SITE RMDIR", help: "SITE RMDIR path"},
+		"UTIME":   {run: (*session).siteUtime, arg: needed, feat: "SITE UTIME", help: "SITE UTIME YYYYMMDDhhmm[ss] path"},
+		"COPY":    {start: (*session).siteCopy, local: true, arg: needed, feat: "SITE COPY", help: "SITE COPY from to"},
+		"CPFR":    {run: (*session).siteCpfr, arg: needed, keeps: markRNFR, help: "SITE CPFR path"},
+		"CPTO":    {start: (*session).siteCpto, local: true, arg: needed, help: "SITE CPTO path"},
+		"QUOTA":   {run: (*session).siteQuota, arg: none, help: "SITE QUOTA"},
 	}
 }
 
-// site answers an unknown command with one line that is no reason to give up: z/OS and IBM i send theirs before each PUT.
-func (s *session) site(ctx context.Context, arg string) (wire.Reply, error) {
+// siteRow finds the row of a SITE command.
+func (s *session) siteRow(arg string) (*command, string) {
 	verb, rest, _ := strings.Cut(strings.TrimLeft(arg, " "), " ")
-	row := s.srv.site[strings.ToUpper(verb)]
-	switch {
-	case row == nil:
-		return reply(502, "Unknown SITE command; see SITE HELP"), nil
-	case row.arg == needed && rest == "":
-		return reply(501, "Syntax: SITE "+row.help), nil
+	return s.srv.site[strings.ToUpper(verb)], rest
+}
+
+// unknownSite is one line that is no reason to give up: z/OS sends the attributes of a data set before each PUT, IBM i may.
+func (s *session) unknownSite() wire.Reply {
+	if s.account.Mainframe != nil {
+		return reply(200, "Noted")
 	}
-	return row.run(s, ctx, rest)
+	return reply(502, "Unknown SITE command; see SITE HELP")
 }
 
 func (s *session) siteHelp(context.Context, string) (wire.Reply, error) {
 	lines := make([]string, 0, len(s.srv.site))
 	for _, row := range s.srv.site {
-		lines = append(lines, "SITE "+row.help)
+		lines = append(lines, row.help)
 	}
 	sort.Strings(lines)
 	return reply(214, append(append([]string{"SITE commands:"}, lines...), "End")...), nil
@@ -74,7 +75,7 @@ func (s *session) siteIdle(_ context.Context, arg string) (wire.Reply, error) {
 func (s *session) siteChmod(ctx context.Context, arg string) (wire.Reply, error) {
 	mode, name, _ := strings.Cut(arg, " ")
 	if name == "" || strings.Trim(mode, "01234567") != "" || len(mode) > 4 {
-		return reply(501, "Syntax: SITE "+s.srv.site["CHMOD"].help), nil
+		return reply(501, "Syntax: "+s.srv.site["CHMOD"].help), nil
 	}
 	if _, err := s.account.FS.Stat(ctx, s.path(name)); err != nil && !hidden(err) {
 		return wire.Reply{}, err
@@ -98,6 +99,70 @@ func (s *session) siteNamefmt(_ context.Context, arg string) (wire.Reply, error)
 	return wire.Reply{}, wire.ErrArgument
 }
 
-func (s *session) siteMkdir(ctx context.Context, arg string) (wire.Reply, error) {
-	return s.mkd(ctx, arg)
+// siteUtime has two forms: a time of up to seconds, then the path; or the path, then access, modification and creation time and
+// the word UTC (ProFTPD, mod_site_misc). Only the modification time is kept.
+func (s *session) siteUtime(ctx context.Context, arg string) (wire.Reply, error) {
+	name, when, err := utime(arg)
+	if err != nil {
+		return reply(501, "Syntax: "+s.srv.site["UTIME"].help), nil
+	}
+	if err := s.account.FS.SetModTime(ctx, s.path(name), when); err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(200, "Time set"), nil
+}
+
+func utime(arg string) (name string, when time.Time, err error) {
+	if rest, ok := strings.CutSuffix(arg, " UTC"); ok {
+		f := strings.Split(rest, " ")
+		if n := len(f) - 3; n >= 1 {
+			if _, err = wire.Time(f[n]); err == nil {
+				if when, err = wire.Time(f[n+1]); err == nil {
+					return strings.Join(f[:n], " "), when, nil
+				}
+			}
+		}
+	}
+	stamp, name, _ := strings.Cut(arg, " ")
+	if len(stamp) == 12 {
+		stamp += "00"
+	}
+	if name == "" {
+		return "", time.Time{}, wire.ErrArgument
+	}
+	when, err = wire.Time(stamp)
+	return name, when, err
+}
+
+// siteQuota tells what the user may still transfer today.
+func (s *session) siteQuota(context.Context, string) (wire.Reply, error) {
+	used, limit := s.quota()
+	if limit == 0 {
+		return reply(200, "There is no quota"), nil
+	}
+	return reply(200, "Quota:", fmt.Sprintf("%d of %d bytes per day are used", used, limit), fmt.Sprintf("%d bytes are left", max(0, limit-used))), nil
+}
+
+func (s *session) quota() (used, limit int64) {
+	if s.account.Quota == nil {
+		return 0, 0
+	}
+	return s.account.Quota()
+}
+
+// avbl is how many bytes may still be stored (draft-peterson-streamlined-ftp-command-extensions-10 4). An object store has no
+// end of its own.
+func (s *session) avbl(ctx context.Context, arg string) (wire.Reply, error) {
+	info, err := s.account.FS.Stat(ctx, s.path(arg))
+	switch {
+	case err != nil:
+		return wire.Reply{}, err
+	case !info.Dir:
+		return wire.Reply{}, vfs.ErrNotDir
+	}
+	left := int64(math.MaxInt64)
+	if used, limit := s.quota(); limit > 0 {
+		left = max(0, limit-used)
+	}
+	return reply(213, fmt.Sprint(left)), nil
 }

@@ -4,18 +4,24 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/text/encoding/charmap"
+	"sluice/backend/vfs"
+
 	"sluice/protocol"
 	"sluice/protocol/dataconn"
+	"sluice/protocol/wire"
 	"sluice/protocol/wiretest"
 )
 
 // driver lets alice in, and a few users who are not served.
-type driver struct{ fs func() fsys }
+type driver struct{ fs vfs.FS }
 
 func (d *driver) Login(_ context.Context, c protocol.Credentials) (protocol.Account, error) {
 	switch {
@@ -23,8 +29,16 @@ func (d *driver) Login(_ context.Context, c protocol.Credentials) (protocol.Acco
 		return protocol.Account{}, errors.New("the directory does not answer")
 	case c.User == "busy":
 		return protocol.Account{}, protocol.ErrBusy
-	case (c.User == "alice" || c.User == "lenient") && string(c.Password) == "secret":
-		return protocol.Account{Name: c.User, FS: d.fs(), LenientClose: c.User == "lenient"}, nil
+	case string(c.Password) != "secret":
+	case c.User == "alice", c.User == "lenient":
+		return protocol.Account{Name: c.User, FS: d.fs, LenientClose: c.User == "lenient"}, nil
+	case c.User == "host": // a mainframe
+		return protocol.Account{Name: c.User, FS: d.fs, Mainframe: charmap.CodePage1047}, nil
+	case c.User == "scanner":
+		latin, err := wire.ParseCharset("latin-1")
+		return protocol.Account{Name: c.User, FS: d.fs, Names: latin}, err
+	case c.User == "limited":
+		return protocol.Account{Name: c.User, FS: d.fs, Quota: func() (int64, int64) { return 40, 100 }}, nil
 	}
 	return protocol.Account{}, protocol.ErrDenied
 }
@@ -43,6 +57,16 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
+// active is how the server connects to clients, where a transcript allows it.
+func active(network *wiretest.Network, on string) *dataconn.Dialer {
+	if on != "yes" {
+		return nil
+	}
+	return &dataconn.Dialer{Dial: func(_ context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+		return network.Dial(from, to.Addr(), int(to.Port()))
+	}}
+}
+
 func startServer(t *testing.T, config map[string]string) *wiretest.Server {
 	network := wiretest.NewNetwork()
 	serverTLS, clientTLS := wiretest.Certificate(t)
@@ -56,12 +80,15 @@ func startServer(t *testing.T, config map[string]string) *wiretest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs := newFS(t)
 	server, err := protocol.New(t.Context(), protocol.Config{
-		Driver:     &driver{fs: func() fsys { return fs }},
-		TLS:        func() *tls.Config { return serverTLS },
-		Passive:    passive,
-		AllowPlain: config["plain"] == "yes",
+		Driver:        &driver{fs: newFS(t)},
+		TLS:           func() *tls.Config { return serverTLS },
+		Passive:       passive,
+		AllowPlain:    config["plain"] == "yes",
+		CCC:           map[string]protocol.CCC{"rfc4217": protocol.CCCRFC4217, "draft": protocol.CCCDraft, "nonotify": protocol.CCCNoNotify}[config["ccc"]],
+		NoDeflate:     config["deflate"] == "no",
+		Active:        active(network, config["active"]),
+		ClearGreeting: 2 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,21 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/text/transform"
-
 	"sluice/backend/vfs"
+	"sluice/protocol/codec"
 	"sluice/protocol/dataconn"
 	"sluice/protocol/wire"
 )
-
-// copySize is how much of a download is read at once where the source cannot write itself.
-const copySize = 128 << 10
-
-var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copySize); return &b }}
 
 // transfer is one command that uses a data connection. It runs in a goroutine of its own, on copies of the session's state:
 // whatever the client sends meanwhile changes nothing for it. It tells the session its replies as events.
@@ -29,10 +22,11 @@ type transfer struct {
 	verb     string
 	name     string // absolute
 	fs       vfs.FS
-	ascii    bool
+	form     codec.Form
 	rest     int64
-	size     int64 // announced by ALLO
-	expected dataSource
+	limit    *int64     // of RANG: the byte behind the last one
+	size     int64      // announced by ALLO
+	expected dataSource // nil where the command needs none
 	lenient  bool
 	patience time.Duration // for the data connection
 	stall    time.Duration
@@ -58,23 +52,27 @@ type event struct {
 // job does the work of a transfer and returns its final reply.
 type job func(context.Context) (wire.Reply, error)
 
-// begin starts a transfer command. It returns a reply if it cannot be started.
-func (s *session) begin(cmd wire.Command, row *command) wire.Reply {
+// begin starts a transfer command, or another one that takes its time. It returns a reply if it cannot be started.
+func (s *session) begin(cmd wire.Command, arg string, row *command) wire.Reply {
 	t := &transfer{
-		verb: cmd.Verb, fs: s.account.FS, ascii: s.ascii, rest: s.rest, size: s.announced, expected: s.expected,
+		verb: cmd.Verb, fs: s.account.FS, form: s.form, rest: s.rest, limit: s.limit,
 		lenient: s.account.LenientClose, patience: s.srv.cfg.ConnectTimeout, stall: s.srv.cfg.StallTimeout,
 		events: make(chan event), begun: time.Now(),
 	}
-	rep := s.noData()
-	s.clear(0)
-	s.announced, s.expected = 0, nil
-	if rep.Code != 0 {
-		if t.expected != nil {
-			t.expected.Close()
+	if !row.local {
+		rep := s.noData()
+		t.size, t.expected = s.announced, s.expected
+		s.announced, s.expected = 0, nil
+		if rep.Code != 0 {
+			if t.expected != nil {
+				t.expected.Close()
+			}
+			s.clear(0)
+			return rep
 		}
-		return rep
 	}
-	run := row.start(s, t, cmd.Arg)
+	run := row.start(s, t, arg)
+	s.clear(0)
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	t.cancel = cancel
 	s.current = t
@@ -87,8 +85,10 @@ func (s *session) begin(cmd wire.Command, row *command) wire.Reply {
 			rep = s.errorReply(ctx, cmd, err)
 		}
 		cancel(nil)
-		t.expected.Close()
-		s.report(t, rep.Code, err)
+		if t.expected != nil {
+			t.expected.Close()
+			s.report(t, rep.Code, err)
+		}
 		t.events <- event{reply: rep, final: true}
 	}()
 	return wire.Reply{}
@@ -134,47 +134,18 @@ func (t *transfer) connect(ctx context.Context, text string) (*dataconn.Conn, er
 	return conn, nil
 }
 
-func (t *transfer) representation() string {
-	if t.ascii {
-		return "ASCII"
-	}
-	return "BINARY"
+// opening describes the representation in a 150 reply, with the words that clients know.
+func (t *transfer) opening() string {
+	return [...]string{codec.ASCII: "ASCII", codec.Image: "BINARY", codec.EBCDIC: "EBCDIC"}[t.form.Type] + " mode"
 }
 
-// retr is RFC 959 4.1.3, from the offset of REST on (RFC 3659 5).
-func (s *session) retr(t *transfer, arg string) job {
-	t.name = s.path(arg)
-	return func(ctx context.Context) (wire.Reply, error) {
-		if t.ascii && t.rest > 0 {
-			return reply(504, "REST needs TYPE I"), nil
-		}
-		file, info, err := t.fs.Open(ctx, t.name, t.rest)
-		if err != nil {
-			return wire.Reply{}, err
-		}
-		defer file.Close()
-		conn, err := t.connect(ctx, fmt.Sprintf("Opening %s mode data connection (%d bytes)", t.representation(), info.Size-t.rest))
-		if err != nil {
-			return wire.Reply{}, err
-		}
-		if err := t.send(conn, file); err != nil {
-			conn.Abort()
-			return wire.Reply{}, err
-		}
-		return reply(226, "Transfer complete"), conn.Close()
-	}
+// continues reports whether the transfer may begin in the middle of a file: offsets count stored bytes, and only in an image, or
+// behind the restart markers of block mode, does the client know them.
+func (t *transfer) continues() bool {
+	return t.form.Mode == codec.Block || t.form.Type == codec.Image && !t.form.Record
 }
 
-// send copies a file to the data connection.
-func (t *transfer) send(conn *dataconn.Conn, file io.Reader) error {
-	if t.ascii {
-		file = transform.NewReader(file, &toCRLF{})
-	}
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
-	_, err := io.CopyBuffer(&counter{conn, &t.bytes}, file, *buf)
-	return err
-}
+var replyNoRestart = reply(504, "REST needs TYPE I")
 
 // counter counts what is written through it.
 type counter struct {
@@ -185,68 +156,5 @@ type counter struct {
 func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n.Add(int64(n))
-	return n, err
-}
-
-// stor is RFC 959 4.1.3, from the offset of REST on (RFC 3659 5).
-func (s *session) stor(t *transfer, arg string) job { return s.upload(t, arg, t.rest) }
-
-// appe is RFC 959 4.1.3. An offset of REST would contradict it.
-func (s *session) appe(t *transfer, arg string) job { return s.upload(t, arg, vfs.AtEnd) }
-
-func (s *session) upload(t *transfer, arg string, offset int64) job {
-	t.name = s.path(arg)
-	return func(ctx context.Context) (wire.Reply, error) {
-		if t.ascii && offset > 0 {
-			return reply(504, "REST needs TYPE I"), nil
-		}
-		u := &upload{t: t, ctx: ctx}
-		_, err := t.fs.Put(ctx, t.name, offset, u, vfs.PutOptions{Size: t.size})
-		if err != nil {
-			if u.conn != nil {
-				u.conn.Abort()
-			}
-			if u.err != nil {
-				err = u.err // the first cause, whatever was made of it on the way
-			}
-			return wire.Reply{}, err
-		}
-		return reply(226, "Transfer complete"), nil
-	}
-}
-
-// upload is the bytes of an upload. Its first Read opens the data connection, so that whatever can be refused beforehand is
-// refused without one. It ends in io.EOF if and only if the client ended the stream properly.
-type upload struct {
-	t    *transfer
-	ctx  context.Context // of this transfer: Read has no other way to learn of it
-	conn *dataconn.Conn
-	src  io.Reader
-	err  error
-}
-
-func (u *upload) Read(p []byte) (int, error) {
-	if u.err != nil {
-		return 0, u.err
-	}
-	if u.conn == nil {
-		conn, err := u.t.connect(u.ctx, "Ready to receive in "+u.t.representation()+" mode")
-		if err != nil {
-			u.err = err
-			return 0, err
-		}
-		u.conn, u.src = conn, conn
-		if u.t.ascii {
-			u.src = transform.NewReader(conn, fromCRLF{})
-		}
-	}
-	n, err := u.src.Read(p)
-	u.t.bytes.Add(int64(n))
-	if err != nil {
-		u.err = err
-	}
-	if err == io.EOF {
-		_ = u.conn.Close() // the client has ended; that it hears our close_notify changes nothing for the file
-	}
 	return n, err
 }

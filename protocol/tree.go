@@ -12,10 +12,13 @@ import (
 )
 
 // path is the absolute name that an argument means.
-func (s *session) path(arg string) string { return wire.Join(s.cwd, arg) }
+func (s *session) path(arg string) string { return wire.Join(s.cwd, s.names.Decode(arg)) }
+
+// quoted is a name as a reply shows it.
+func (s *session) quoted(name string) string { return wire.Quote(s.names.Encode(name)) }
 
 func (s *session) pwd(context.Context, string) (wire.Reply, error) {
-	return reply(257, wire.Quote(s.cwd)+" is the current directory"), nil
+	return reply(257, s.quoted(s.cwd)+" is the current directory"), nil
 }
 
 // cwdTo changes the directory; without an argument, or with "~", to where the session began.
@@ -45,7 +48,7 @@ func (s *session) mkd(ctx context.Context, arg string) (wire.Reply, error) {
 	if err := s.account.FS.Mkdir(ctx, name); err != nil {
 		return wire.Reply{}, err
 	}
-	return reply(257, wire.Quote(name)+" created"), nil
+	return reply(257, s.quoted(name)+" created"), nil
 }
 
 func (s *session) rmd(ctx context.Context, arg string) (wire.Reply, error) {
@@ -85,20 +88,21 @@ func (s *session) rnfr(ctx context.Context, arg string) (wire.Reply, error) {
 // hidden reports whether the user may not see what he may nevertheless be allowed to rename.
 func hidden(err error) bool { return errors.Is(err, backend.ErrPermission) }
 
-func (s *session) rnto(ctx context.Context, arg string) (wire.Reply, error) {
-	from := s.renaming
-	s.renaming = ""
-	if from == "" {
-		return reply(503, "Send RNFR first"), nil
+// rnto may take its time: a directory is copied.
+func (s *session) rnto(t *transfer, arg string) job {
+	from, name := s.renaming, s.path(arg)
+	return func(ctx context.Context) (wire.Reply, error) {
+		switch {
+		case from == "":
+			return reply(503, "Send RNFR first"), nil
+		case name == "/":
+			return wire.Reply{}, vfs.ErrExist
+		}
+		if err := t.fs.Rename(ctx, from, name); err != nil {
+			return wire.Reply{}, err
+		}
+		return reply(250, "Renamed"), nil
 	}
-	name := s.path(arg)
-	if name == "/" {
-		return wire.Reply{}, vfs.ErrExist
-	}
-	if err := s.account.FS.Rename(ctx, from, name); err != nil {
-		return wire.Reply{}, err
-	}
-	return reply(250, "Renamed"), nil
 }
 
 // size answers with the stored size for every TYPE: clients ask before they have set one (RFC 3659 4).
@@ -108,15 +112,6 @@ func (s *session) size(ctx context.Context, arg string) (wire.Reply, error) {
 		return wire.Reply{}, err
 	}
 	return reply(213, fmt.Sprint(info.Size)), nil
-}
-
-// mdtm is RFC 3659 3.
-func (s *session) mdtm(ctx context.Context, arg string) (wire.Reply, error) {
-	info, err := s.file(ctx, arg)
-	if err != nil {
-		return wire.Reply{}, err
-	}
-	return reply(213, wire.FormatTime(info.ModTime)), nil
 }
 
 func (s *session) file(ctx context.Context, arg string) (vfs.Info, error) {
@@ -134,5 +129,5 @@ func (s *session) mlst(ctx context.Context, arg string) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	return reply(250, "Facts:", string(listing.AppendFacts(nil, info, name, name, s.facts)), "End"), nil
+	return reply(250, "Facts:", string(listing.AppendFacts(nil, info, name, s.names.Encode(name), s.facts)), "End"), nil
 }

@@ -6,6 +6,7 @@ package mem
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // what stores tell of their objects
 	"fmt"
 	"io"
 	"maps"
@@ -211,6 +212,10 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	if err != nil {
 		return backend.Object{}, err
 	}
+	if backend.ChecksumsWanted(ctx) {
+		sum := md5.Sum(o.data)
+		o.Checksums = map[string][]byte{"MD5": sum[:]}
+	}
 	return o.Object, nil
 }
 
@@ -306,7 +311,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	if from.Size > s.caps.MaxCopy {
 		return backend.Object{}, fmt.Errorf("%s %q: %w", op, src, backend.ErrTooLarge)
 	}
-	a := backend.Attributes{ContentType: from.ContentType, StorageClass: from.StorageClass, ModTime: from.ModTime, Metadata: from.Metadata}
+	a := from.Attributes()
 	if opts.Replace != nil {
 		a = *opts.Replace
 	}

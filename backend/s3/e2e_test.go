@@ -137,3 +137,13 @@ func TestE2ECheck(t *testing.T) {
 		}
 	}
 }
+
+// TestE2EFaults lets requests of the tree fail, and somebody else write between them.
+func TestE2EFaults(t *testing.T) {
+	s := open(t)
+	n := 0
+	vfstest.Faults(t, func(*testing.T) (backend.Store, string) {
+		n++
+		return s, fmt.Sprintf("run%d/", n)
+	})
+}

@@ -45,7 +45,11 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	if err := backend.CheckKey(key, caps.MaxKey); err != nil {
 		return backend.Object{}, err
 	}
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
+	in := &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key}
+	if backend.ChecksumsWanted(ctx) {
+		in.ChecksumMode = types.ChecksumModeEnabled
+	}
+	out, err := s.client.HeadObject(ctx, in)
 	if err != nil {
 		return backend.Object{}, wrap("stat", key, err)
 	}
@@ -55,6 +59,9 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	}
 	o.Archived = archived(out.StorageClass, aws.ToString(out.Restore), string(out.ArchiveStatus))
 	o.Metadata, o.ModTime = readMetadata(out.Metadata)
+	if backend.ChecksumsWanted(ctx) {
+		o.Checksums = kept(out, s.cfg.Bucket)
+	}
 	return o, nil
 }
 

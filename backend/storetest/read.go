@@ -24,6 +24,7 @@ var writeCases = []testcase{
 	{"Put", "", testPut},
 	{"PutTooLarge", "", testPutTooLarge},
 	{"Attributes", "", testAttributes},
+	{"Checksums", "", testChecksums},
 	{"Delete", "", testDelete},
 	{"Concurrent", "", testConcurrent},
 }

@@ -88,6 +88,14 @@ func (b broken) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	return b.Store.Open(ctx, key, opts)
 }
 
+func (b broken) Stat(ctx context.Context, key string) (backend.Object, error) {
+	o, err := b.Store.Stat(ctx, key)
+	if b.how == "checksums" && o.Checksums != nil {
+		o.Checksums = map[string][]byte{"CRC32": make([]byte, 4)}
+	}
+	return o, err
+}
+
 func (b broken) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
 	switch b.how {
 	case "condition":
@@ -117,7 +125,7 @@ func (b broken) ResumeUpload(ctx context.Context, key, id string, opts backend.P
 // TestFails proves that the suite notices what is wrong, and says nothing where nothing is.
 func TestFails(t *testing.T) {
 	for how, want := range map[string]string{
-		"nothing": "", "order": "List", "pin": "ReadPinned", "condition": "PutConditions", "metadata": "Attributes", "visible": "Upload",
+		"nothing": "", "order": "List", "pin": "ReadPinned", "condition": "PutConditions", "metadata": "Attributes", "checksums": "Checksums", "visible": "Upload",
 		"resume": "Resume",
 	} {
 		got := failures(t, func() backend.Store { return broken{mem.New(mem.Config{Page: 3}), how} })

@@ -50,12 +50,17 @@ func (e *Engine) copy(ctx context.Context, store backend.Store, dst string, src 
 	if !caps.CopyPart || n == 0 {
 		return e.relay(ctx, store, dst, store, src, put)
 	}
+	return e.assemble(ctx, store, dst, spread(nil, src, src.Size, n), put)
+}
+
+// assemble makes an object of spans inside its store.
+func (e *Engine) assemble(ctx context.Context, store backend.Store, dst string, spans []span, put backend.PutOptions) (backend.Object, error) {
 	up, err := store.NewUpload(ctx, dst, put)
 	if err != nil {
 		return backend.Object{}, err
 	}
 	obj, err := func() (backend.Object, error) {
-		if err := e.copyRanges(ctx, caps, up, 0, n, src, src.Size); err != nil {
+		if err := e.copySpans(ctx, store.Caps(), up, 0, spans); err != nil {
 			return backend.Object{}, err
 		}
 		c, cancel, err := settle(ctx)
@@ -63,7 +68,7 @@ func (e *Engine) copy(ctx context.Context, store backend.Store, dst string, src 
 			return backend.Object{}, err
 		}
 		defer cancel()
-		return up.Commit(c, n)
+		return up.Commit(c, len(spans))
 	}()
 	if err != nil {
 		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
@@ -107,7 +112,7 @@ func attributes(ctx context.Context, store backend.Store, src backend.Object) (b
 		}
 		src = full
 	}
-	return backend.Attributes{ContentType: src.ContentType, StorageClass: src.StorageClass, ModTime: src.ModTime, Metadata: src.Metadata}, nil
+	return src.Attributes(), nil
 }
 
 // pieces is how many ranges of at most limit bytes cover size bytes.
@@ -127,35 +132,40 @@ func cuts(caps backend.Caps, size int64, free int) int {
 	return int(n)
 }
 
-// ranges are the lengths of n ranges that cover size bytes. The first ones may be one byte longer.
-func ranges(size int64, n int) []int64 {
-	lengths := make([]int64, n)
-	for i := range lengths {
-		lengths[i] = size / int64(n)
-		if int64(i) < size%int64(n) {
-			lengths[i]++
-		}
-	}
-	return lengths
+// span is a range of an object that becomes one part inside the store.
+type span struct {
+	src         backend.Object
+	off, length int64
 }
 
-// copyRanges makes the n parts behind part number after from the first size bytes of src, in ranges of equal length, several at
-// once. It returns when all of them have ended.
-func (e *Engine) copyRanges(ctx context.Context, caps backend.Caps, up backend.Upload, after, n int, src backend.Object, size int64) error {
+// spread appends n spans of equal length that cover the first size bytes of src.
+func spread(spans []span, src backend.Object, size int64, n int) []span {
+	length, longer := size/int64(n), size%int64(n) // the first ones are one byte longer
+	var off int64
+	for i := range n {
+		this := length
+		if int64(i) < longer {
+			this++
+		}
+		spans = append(spans, span{src, off, this})
+		off += this
+	}
+	return spans
+}
+
+// copySpans makes the parts behind part number after, several at once. It returns when all of them have ended.
+func (e *Engine) copySpans(ctx context.Context, caps backend.Caps, up backend.Upload, after int, spans []span) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	running := make(chan struct{}, max(1, min(e.cfg.Parallel, caps.PartConcurrency)))
-	var off int64
-	for i, this := range ranges(size, n) {
-		at := off
-		off += this
+	for i, s := range spans {
 		running <- struct{}{}
 		if ctx.Err() != nil {
 			break
 		}
 		wg.Go(func() {
-			if err := up.CopyPart(ctx, after+i+1, src.Key, at, this, backend.CopyPartOptions{SrcETag: src.ETag}); err != nil {
+			if err := up.CopyPart(ctx, after+i+1, s.src.Key, s.off, s.length, backend.CopyPartOptions{SrcETag: s.src.ETag}); err != nil {
 				cancel(err)
 			}
 			<-running

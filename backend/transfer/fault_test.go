@@ -77,7 +77,7 @@ func TestRandomTransfers(t *testing.T) {
 			c.rate = 10 + c.roll(100)
 			var err error
 			want, keys := data, []string{"k"}
-			switch c.roll(3) {
+			switch c.roll(4) {
 			case 0:
 				_, err = e.Upload(ctx, s, "k", r, UploadOptions{Size: int64(c.roll(1000))})
 			case 1:
@@ -89,6 +89,9 @@ func TestRandomTransfers(t *testing.T) {
 				if _, err = e.Copy(ctx, s, "l", base, backend.CopyOptions{}); err == nil {
 					keys = append(keys, "l")
 				}
+			case 3:
+				want = slices.Concat(old, old, old)
+				_, err = e.Concat(ctx, s, "k", []Source{{Object: base}, {Object: base}, {Object: base}}, backend.PutOptions{If: backend.Condition{ETag: base.ETag}})
 			}
 			c.rate = 0
 			if err == nil {

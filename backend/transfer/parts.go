@@ -60,7 +60,7 @@ func (u *upload) reach() int64 {
 	return u.caps.MaxCopyPart * int64(u.caps.MaxParts-direct(u.caps))
 }
 
-// begin starts the upload of the file itself, with the head of what is appended to.
+// begin starts the upload of the file itself, with the head that is copied.
 func (u *upload) begin() error {
 	if u.main != nil {
 		return nil
@@ -70,25 +70,26 @@ func (u *upload) begin() error {
 		return err
 	}
 	main := &stream{key: u.key, up: up}
-	n := 0
 	if u.head > 0 {
-		n = cuts(u.caps, u.head, u.caps.MaxParts/2)
-		main.parts, main.size = n, u.head
-		main.sizes, main.written = ranges(u.head, n), make([]bool, n)
+		main.parts, main.size = len(u.spans), u.head
+		main.written = make([]bool, len(u.spans))
+		for _, sp := range u.spans {
+			main.sizes = append(main.sizes, sp.length)
+		}
 	}
 	if err := u.enter(main); err != nil {
 		return err
 	}
 	u.main = main
-	if n == 0 {
+	if u.head == 0 {
 		return nil
 	}
 	return u.launch(main, func() {
-		if err := u.copyRanges(u.work, u.caps, up, 0, n, *u.base, u.head); err != nil {
+		if err := u.copySpans(u.work, u.caps, up, 0, u.spans); err != nil {
 			u.cancel(err)
 			return
 		}
-		for i := range n {
+		for i := range u.spans {
 			u.wrote(main, i+1)
 		}
 	})
@@ -194,7 +195,7 @@ func (u *upload) join(i int) error {
 	}
 	// The last segment may be smaller than a part, and its only range with it.
 	n := max(cuts(u.caps, s.size, free), int(pieces(s.size, u.caps.MaxCopyPart)))
-	err := u.copyRanges(u.work, u.caps, u.main.up, u.main.parts, n, *s.object, s.size)
+	err := u.copySpans(u.work, u.caps, u.main.up, u.main.parts, spread(nil, *s.object, s.size, n))
 	u.main.parts += n
 	return err
 }

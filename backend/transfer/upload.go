@@ -38,7 +38,14 @@ func (e *Engine) Append(ctx context.Context, store backend.Store, base backend.O
 	opts.If = backend.Condition{ETag: base.ETag}
 	u := &upload{store: store, key: base.Key, r: r, opts: opts, base: &base, head: offset, from: offset}
 	caps := store.Caps()
-	if offset > 0 && (!caps.CopyPart || cuts(caps, offset, caps.MaxParts/2) == 0) {
+	n := 0
+	if caps.CopyPart {
+		n = cuts(caps, offset, caps.MaxParts/2)
+	}
+	switch {
+	case n > 0:
+		u.spans = spread(nil, base, offset, n)
+	case offset > 0:
 		body, _, err := e.Open(ctx, store, base.Key, OpenOptions{Length: offset, ETag: base.ETag})
 		if err != nil {
 			return backend.Object{}, fmt.Errorf("append to %s: %w", base.Key, err)
@@ -59,9 +66,10 @@ type upload struct {
 	r     io.Reader
 	opts  UploadOptions
 	base  *backend.Object // what is appended to
-	head  int64           // bytes of base that are copied into the file
-	from  int64           // where in the file the client's bytes begin
-	keep  *keeper         // nil: the upload cannot be resumed
+	head  int64           // bytes that the spans copy to the beginning of the file
+	spans []span
+	from  int64   // where in the file the client's bytes begin
+	keep  *keeper // nil: the upload cannot be resumed
 
 	ctx    context.Context // ends with the caller's, and with the first error of a part
 	cancel context.CancelCauseFunc

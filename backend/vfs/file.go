@@ -86,8 +86,12 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 	}
 	up := transfer.UploadOptions{Size: opts.Size}
 	if !opts.Create {
-		if info, done, err := t.resumed(ctx, n, e, offset, r, opts); done {
-			return t.uploaded(n, info, err)
+		switch obj, done, err := t.resumed(ctx, n, e, offset, r, opts); {
+		case err != nil:
+			return Info{}, err
+		case done:
+			t.remember(n, obj)
+			return fileInfo(path.Base(obj.Key), n.rights(), obj), nil
 		}
 		up.Resume = t.resumption(n, e)
 	}
@@ -119,18 +123,8 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 		}
 		return Info{}, err
 	}
-	return t.uploaded(n, fileInfo(n.base(), n.rights(), obj), nil)
-}
-
-// uploaded remembers an upload for a user who cannot see it otherwise.
-func (t *Tree) uploaded(n node, info Info, err error) (Info, error) {
-	if err != nil {
-		return Info{}, err
-	}
-	if n.allow(List) != nil {
-		t.own.Add(n.name, info)
-	}
-	return info, nil
+	t.remember(n, obj)
+	return fileInfo(n.base(), n.rights(), obj), nil
 }
 
 // mayCreate checks whether the file n, which does not exist, may be made by a Put at offset.
@@ -158,7 +152,9 @@ func (t *Tree) append(ctx context.Context, n node, file backend.Object, offset i
 	case file.Archived:
 		return backend.Object{}, backend.ErrArchived
 	}
-	up.ContentType, up.StorageClass, up.Metadata = file.ContentType, file.StorageClass, file.Metadata
+	when := up.ModTime
+	up.PutOptions = appendOptions(file)
+	up.ModTime = when
 	return t.engine.Append(ctx, n.store(), file, offset, r, up)
 }
 

@@ -148,6 +148,39 @@ func TestPutRaces(t *testing.T) {
 	}
 }
 
+// A name that must be new is all that who may only create files can ask for, as STOU does.
+func TestPutUnique(t *testing.T) {
+	s := mem.New(mem.Config{})
+	fill(t, s, "theirs")
+	tree := newTree(t, Mount{Path: "/", Store: s, Rights: Dropbox})
+	ctx, create := t.Context(), PutOptions{Create: true}
+	_, err := tree.Put(ctx, "/theirs", 0, unread{t}, create)
+	wantErr(t, "taken", err, ErrExist)
+	_, err = tree.Put(ctx, "/late", 0, meanwhile(func() { put(t, s, "late", []byte("theirs"), nil) }), create)
+	wantErr(t, "taken meanwhile", err, ErrExist)
+	_, err = tree.Put(ctx, "/free", 0, strings.NewReader("mine"), create)
+	wantErr(t, "free", err, nil)
+	_, err = tree.Put(ctx, "/free", 0, unread{t}, create)
+	wantErr(t, "own", err, ErrExist)
+	for key, size := range map[string]int64{"theirs": 6, "late": 6, "free": 4} {
+		if obj, err := s.Stat(ctx, key); err != nil || obj.Size != size {
+			t.Errorf("%+v, %v", obj, err)
+		}
+	}
+}
+
+// Another content has another digest than the one that rclone has noted.
+func TestAppendDropsDigest(t *testing.T) {
+	s, tree := rooted(t)
+	put(t, s, "f", []byte("a"), map[string]string{"md5chksum": "of a", "k": "v"})
+	if _, err := tree.Put(t.Context(), "/f", AtEnd, strings.NewReader("b"), PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if obj, err := s.Stat(t.Context(), "f"); err != nil || len(obj.Metadata) != 1 || obj.Metadata["k"] != "v" {
+		t.Errorf("%+v, %v", obj, err)
+	}
+}
+
 func TestConflictRename(t *testing.T) {
 	s := mem.New(mem.Config{})
 	fill(t, s, "in/r.csv", "in/r (x).csv", "in/r (7).txt", "in/r (9).csv.bak", "in/d (4)", "in/plain", "in/plain (2)/x", "in/.rc", "in/a.tar.gz", "in/r (02)", "in/plain (3)_$folder$")

@@ -51,6 +51,20 @@ type FS interface {
 	Mkdir(ctx context.Context, name string) error
 	// Rmdir deletes an empty directory. A file is ErrNotDir.
 	Rmdir(ctx context.Context, name string) error
+
+	// SetModTime sets the modification time of a file, and nothing else about it. A directory is ErrIsDir.
+	SetModTime(ctx context.Context, name string, t time.Time) error
+	// Copy makes the file to a copy of the file from, with its attributes. An existing file at to is replaced, as far as
+	// Put would replace it; an existing directory is ErrExist. A directory at from is ErrIsDir. to is a whole copy, or what
+	// it was.
+	Copy(ctx context.Context, from, to string) error
+	// Concat joins the files from, in this order, to one file to, and deletes them when that is durable. Where to exists,
+	// they are added to its end; it may also be named as the first of them, which means the same. Up to then a failure
+	// leaves everything as it was. No file may be named twice: ErrName.
+	Concat(ctx context.Context, to string, from []string) error
+	// Hash returns the digest of length bytes of a file from offset on, which are of one version; a negative length means
+	// to its end. The algorithm is one of Hashes, ErrUnsupported otherwise. A range that goes beyond the end is ErrOffset.
+	Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error)
 }
 
 // AtEnd as the offset of Put means behind the last byte of the file; a file that does not exist is made.

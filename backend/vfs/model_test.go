@@ -10,16 +10,27 @@ import (
 	"sluice/backend/vfs/vfstest"
 )
 
-func TestModel(t *testing.T) {
+func configs() map[string]mem.Config {
 	parts := mem.DefaultCaps()
 	parts.MinPart, parts.MaxPut, parts.MaxCopy, parts.MaxCopyPart = 4, 40, 50, 60
 	plain := mem.DefaultCaps()
 	plain.CopyPart, plain.ListMetadata, plain.MaxCopy = false, false, 30
-	for name, cfg := range map[string]mem.Config{
-		"mem": {}, "small pages": {Page: 2}, "parts": {Caps: &parts}, "plain": {Caps: &plain, Page: 1},
-	} {
+	return map[string]mem.Config{"mem": {}, "small pages": {Page: 2}, "parts": {Caps: &parts}, "plain": {Caps: &plain, Page: 1}}
+}
+
+func TestModel(t *testing.T) {
+	for name, cfg := range configs() {
 		t.Run(name, func(t *testing.T) {
 			vfstest.Run(t, func(*rapid.T) (backend.Store, string) { return mem.New(cfg), "" })
+		})
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for name, cfg := range configs() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits now and then
+			vfstest.Faults(t, func(*testing.T) (backend.Store, string) { return mem.New(cfg), "" })
 		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -63,36 +62,32 @@ func partialInfo(name string, rights Rights, p transfer.Partial) Info {
 	return Info{Name: name, Size: p.Size, ModTime: p.Updated.UTC(), Rights: rights, Partial: true}
 }
 
-// resumed tries to go on with an upload that was cut off. done is false where there is none that counts: then nothing was read.
-// Where the upload begins anew, it is dropped first.
-func (t *Tree) resumed(ctx context.Context, n node, e entry, offset int64, r io.Reader, opts PutOptions) (info Info, done bool, err error) {
+// resumed tries to go on with an upload that was cut off. Neither done nor an error: there is none that counts, and nothing was
+// read. Where the upload begins anew, it is dropped first.
+func (t *Tree) resumed(ctx context.Context, n node, e entry, offset int64, r io.Reader, opts PutOptions) (obj backend.Object, done bool, err error) {
 	p, err := t.partial(ctx, n)
 	switch {
-	case err != nil:
-		return Info{}, true, err
 	case p == nil:
-		return Info{}, false, nil
+		return obj, false, err
 	case offset == 0 || !counts(p, e):
 		if err := t.engine.Drop(ctx, n.store(), *p); err != nil && !errors.Is(err, ErrBusy) {
-			return Info{}, true, err
+			return obj, false, err
 		}
-		return Info{}, false, nil
+		return obj, false, nil
 	}
 	if err := t.mayResume(ctx, n, e, *p); err != nil {
-		return Info{}, true, err
+		return obj, false, err
 	}
-	obj, err := t.engine.Resume(ctx, n.store(), *p, offset, r, transfer.UploadOptions{Size: opts.Size, Resume: t.resumption(n, e)})
+	obj, err = t.engine.Resume(ctx, n.store(), *p, offset, r, transfer.UploadOptions{Size: opts.Size, Resume: t.resumption(n, e)})
 	switch {
 	case errors.Is(err, transfer.ErrGone):
-		return Info{}, false, nil
+		return obj, false, nil
 	case errors.Is(err, backend.ErrRange):
-		return Info{}, true, fmt.Errorf("%w: %s", ErrOffset, err.Error())
+		err = fmt.Errorf("%w: %s", ErrOffset, err.Error())
 	case p.If.Absent && errors.Is(err, backend.ErrChanged):
-		return Info{}, true, fmt.Errorf("%w: %s", ErrExist, err.Error())
-	case err != nil:
-		return Info{}, true, err
+		err = fmt.Errorf("%w: %s", ErrExist, err.Error())
 	}
-	return fileInfo(path.Base(p.Key), n.rights(), obj), true, nil
+	return obj, err == nil, err
 }
 
 // mayResume checks the rights that beginning the upload takes.

@@ -26,8 +26,8 @@ import (
 const importRules = `
 	NONE < AWS, AZURE, GOOGLE, PROMETHEUS, LIBRARY;
 
-	NONE < backend, protocol/wire;
-	LIBRARY < protocol/auth, protocol/dataconn, backend/storetest/versitygw;
+	NONE < backend;
+	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire, backend/storetest/versitygw;
 
 	backend, LIBRARY < backend/{file,mem,storetest,transfer}, cache;
 	backend, LIBRARY, AWS < backend/s3;
@@ -37,7 +37,7 @@ const importRules = `
 	backend/transfer, LIBRARY < backend/vfs;
 	backend/vfs, LIBRARY < backend/vfs/vfstest;
 	backend/vfs < protocol/listing;
-	backend/vfs, protocol/{dataconn,listing,wire}, LIBRARY < protocol;
+	backend/vfs, protocol/{codec,dataconn,listing,wire}, LIBRARY < protocol;
 	protocol, backend/mem < protocol/wiretest;
 
 	backend/{azure,file,gcs,mem,s3}, cache, protocol, protocol/auth, LIBRARY, PROMETHEUS < cmd/sluice;

@@ -76,6 +76,9 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		LastPort:  cfg.Passive.Ports.Last,
 		Match:     matches[cfg.Passive.Match],
 		Logger:    log,
+
+		HandshakeTimeout: cfg.Timeouts.Handshake,
+		PortTimeout:      cfg.Timeouts.Port,
 		Listen: func(_, address string) (net.Listener, error) {
 			l, err := listen(ctx, address)
 			if err != nil {
@@ -95,7 +98,16 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		Passive:    passive,
 		Address:    pasv.For,
 		AllowPlain: !cfg.TLS.Required,
+		Active:     dialer(cfg),
+		CCC:        ccc[cfg.TLS.CCC],
+		NoDeflate:  !cfg.Transfer.Compression,
 		Logger:     log,
+
+		ClearGreeting:  cfg.Listen.ClearGreeting,
+		LoginTimeout:   cfg.Timeouts.Login,
+		IdleTimeout:    cfg.Timeouts.Idle,
+		ConnectTimeout: cfg.Timeouts.Connect,
+		StallTimeout:   cfg.Timeouts.Stall,
 	})
 	if err != nil {
 		return err
@@ -147,7 +159,18 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 
 // matches are the values of passive.match.
 var matches = map[string]dataconn.Match{
-	"auto": dataconn.MatchAuto, "require": dataconn.MatchRequire, "ip": dataconn.MatchIP, "off": dataconn.MatchOff,
+	"auto": dataconn.MatchAuto, "adaptive": dataconn.MatchAdaptive, "require": dataconn.MatchRequire, "ip": dataconn.MatchIP, "off": dataconn.MatchOff,
+}
+
+// ccc are the values of tls.ccc.
+var ccc = map[string]protocol.CCC{"rfc4217": protocol.CCCRFC4217, "draft": protocol.CCCDraft, "nonotify": protocol.CCCNoNotify}
+
+// dialer opens data connections to clients, where that is allowed.
+func dialer(cfg *config.Config) *dataconn.Dialer {
+	if !cfg.Active {
+		return nil
+	}
+	return &dataconn.Dialer{HandshakeTimeout: cfg.Timeouts.Handshake}
 }
 
 // listener is one control listener.

@@ -7,12 +7,16 @@ import (
 	"reflect"
 	"slices"
 
+	"golang.org/x/text/encoding/charmap"
+
 	"sluice/backend"
 	"sluice/backend/transfer"
 	"sluice/backend/vfs"
 	"sluice/cmd/sluice/internal/certs"
 	"sluice/cmd/sluice/internal/config"
 	"sluice/cmd/sluice/internal/identity"
+	"sluice/protocol/codec"
+	"sluice/protocol/wire"
 )
 
 // newUsers makes the users of a configuration, each with a tree of its own over the stores.
@@ -23,6 +27,16 @@ func newUsers(cfg *config.Config, stores map[string]backend.Store, engine *trans
 		if err != nil {
 			return nil, fmt.Errorf("user %s: %w", u.Name, err)
 		}
+		names, err := wire.ParseCharset(u.Encoding)
+		if err != nil {
+			return nil, fmt.Errorf("user %s: %w", u.Name, err)
+		}
+		var page *charmap.Charmap
+		if u.Mainframe != "" {
+			if page, err = codec.Page(u.Mainframe); err != nil {
+				return nil, fmt.Errorf("user %s: %w", u.Name, err)
+			}
+		}
 		users = append(users, identity.User{
 			Name:        u.Name,
 			Password:    u.Password.Digest,
@@ -30,6 +44,8 @@ func newUsers(cfg *config.Config, stores map[string]backend.Store, engine *trans
 			Either:      u.Certificate.Require == "either",
 			From:        config.Prefixes(u.From),
 			Lenient:     u.CloseNotify == "lenient",
+			Names:       names,
+			Mainframe:   page,
 			FS:          tree,
 			Limits: identity.Limits{
 				Sessions:       value(u.Limits.Sessions),
@@ -93,6 +109,9 @@ func restartOnly(running, next *config.Config) (keys []string) {
 	for key, same := range map[string]bool{
 		"listen":        reflect.DeepEqual(running.Listen, next.Listen),
 		"passive":       reflect.DeepEqual(running.Passive, next.Passive),
+		"active":        running.Active == next.Active,
+		"timeouts":      running.Timeouts == next.Timeouts,
+		"tls.ccc":       running.TLS.CCC == next.TLS.CCC,
 		"proxyProtocol": reflect.DeepEqual(running.ProxyProtocol, next.ProxyProtocol),
 		"tls.required":  running.TLS.Required == next.TLS.Required,
 		"stores":        reflect.DeepEqual(running.Stores, next.Stores),

@@ -107,3 +107,45 @@ func Time(s string) (time.Time, error) {
 
 // FormatTime writes a time value of RFC 3659 2.3 in whole seconds.
 func FormatTime(t time.Time) string { return t.UTC().Format("20060102150405") }
+
+// Fields splits an argument into names at blanks. A name in double quotes may hold blanks; two quotes in it stand for one.
+func Fields(arg string) ([]string, error) {
+	var all []string
+	for arg = strings.TrimLeft(arg, " "); arg != ""; arg = strings.TrimLeft(arg, " ") {
+		var f string
+		if arg[0] == '"' {
+			var err error
+			if f, arg, err = CutQuoted(arg); err != nil {
+				return nil, err
+			}
+			if f == "" || arg != "" && arg[0] != ' ' {
+				return nil, ErrArgument
+			}
+		} else {
+			f, arg, _ = strings.Cut(arg, " ")
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// CutQuoted takes the text in double quotes off the front of s; two quotes in it stand for one.
+func CutQuoted(s string) (text, rest string, err error) {
+	s, ok := strings.CutPrefix(s, `"`)
+	if !ok {
+		return "", "", ErrArgument
+	}
+	var b strings.Builder
+	for {
+		part, after, ok := strings.Cut(s, `"`)
+		if !ok {
+			return "", "", ErrArgument
+		}
+		b.WriteString(part)
+		if !strings.HasPrefix(after, `"`) {
+			return b.String(), after, nil
+		}
+		b.WriteByte('"')
+		s = after[1:]
+	}
+}

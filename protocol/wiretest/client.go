@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
@@ -19,13 +20,16 @@ var home = netip.MustParseAddr("192.0.2.1")
 
 // client is one FTP client of a transcript.
 type client struct {
-	runner  *runner
-	cache   tls.ClientSessionCache
-	control *stream
-	data    *stream
-	port    int
-	lines   string // of the control connection, not yet whole
-	readers sync.WaitGroup
+	runner   *runner
+	cache    tls.ClientSessionCache
+	control  *stream
+	data     *stream
+	cleared  bool // the control connection has left TLS; data connections have not
+	port     int
+	listener net.Listener // of active mode
+	accepted chan *Conn
+	lines    string // of the control connection, not yet whole
+	readers  sync.WaitGroup
 }
 
 // stream is one connection, with a reader that collects what arrives.
@@ -72,7 +76,7 @@ func (c *client) greeting() []string {
 		c.runner.t.Fatal(err)
 	}
 	c.control = &stream{conn: conn}
-	if c.runner.implicit {
+	if c.runner.implicit && !c.runner.slow {
 		if err := c.secure(c.control, c.cache, 0); err != nil {
 			c.runner.t.Fatal(err)
 		}
@@ -95,11 +99,17 @@ func (c *client) do(action string) error {
 	switch verb {
 	case "C:":
 		return c.send(arg)
+	case "CLEAR":
+		if arg == "notify" {
+			if err := c.control.tls.CloseWrite(); err != nil {
+				return err
+			}
+		}
+		c.pause()
+		c.control, c.cleared = &stream{conn: c.control.conn}, true
+		c.control.reader(c)
 	case "TLS":
-		// The reader has to be out of the way: the handshake reads the connection itself.
-		_ = c.control.conn.SetReadDeadline(time.Now())
-		c.readers.Wait()
-		_ = c.control.conn.SetReadDeadline(time.Time{})
+		c.pause()
 		version := uint16(0)
 		if arg == "1.2" {
 			version = tls.VersionTLS12
@@ -130,6 +140,13 @@ func (c *client) do(action string) error {
 		return errors.New("unknown action")
 	}
 	return nil
+}
+
+// pause takes the reader of the control connection out of the way of what reads it next.
+func (c *client) pause() {
+	_ = c.control.conn.SetReadDeadline(time.Now())
+	c.readers.Wait()
+	_ = c.control.conn.SetReadDeadline(time.Time{})
 }
 
 func (c *client) send(text string) error {
@@ -164,9 +181,24 @@ func (c *client) doData(words []string) error {
 			return err
 		}
 		c.data = &stream{conn: conn}
-		if len(words) > 2 && words[2] == "clear" || len(words) == 1 && c.control.tls == nil {
+		if len(words) > 2 && words[2] == "clear" || len(words) == 1 && c.control.tls == nil && !c.cleared {
 			c.data.reader(c)
 		}
+	case "listen":
+		l, err := c.runner.server.Network.Listen("tcp", ":"+words[1])
+		if err != nil {
+			return err
+		}
+		c.readers.Go(func() {
+			conn, err := l.Accept()
+			_ = l.Close()
+			if err == nil {
+				c.accepted <- conn.(*Conn)
+			}
+		})
+		c.listener = l
+	case "accept":
+		c.data = &stream{conn: <-c.accepted}
 	case "tls":
 		version := uint16(0)
 		if c.control.tls != nil {

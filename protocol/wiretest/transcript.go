@@ -19,9 +19,12 @@ var update = flag.Bool("update", false, "rewrite the transcripts with what the s
 //	@ key value       configuration, given to the server's maker
 //	C: text           the client sends the text and CRLF; Go escapes stand for other bytes, a final \ leaves CRLF out
 //	TLS [1.2]         the client does a handshake on the control connection
+//	CLEAR notify|     the client leaves TLS on the control connection, with close_notify or without
 //	FIN, RST          the client ends the control connection
 //	WAIT duration     time goes by
 //	D: open [addr]    the client connects to the port of the last 227 or 229, perhaps from another address
+//	D: listen port    the client waits for the server to connect
+//	D: accept         and takes that connection
 //	D: tls [fresh|N]  and does a handshake, resuming the session of its control connection, none, or that of client N
 //	D: eof, fin, rst  it ends the data connection: with close_notify and FIN, with FIN alone, with RST
 //	D> text           it sends the text on the data connection
@@ -30,7 +33,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts with what the s
 //	S: text           the server sends a line
 //	D< text           the server sends bytes on the data connection
 //	D< EOF, FIN, RST  the server ends the data connection: with close_notify, with FIN alone, with RST
-//	END               the server has ended the control connection
+//	END               the server has ended the control connection, or TLS on it
 //
 // Ports stand as PORT in replies.
 
@@ -71,7 +74,7 @@ func hold(t *testing.T, text string, start func(*testing.T, map[string]string) *
 	var out strings.Builder
 	var r *runner
 	begin := func() {
-		r = &runner{t: t, clients: map[string]*client{}, server: start(t, config), implicit: config["listen"] == "implicit"}
+		r = &runner{t: t, clients: map[string]*client{}, server: start(t, config), implicit: strings.HasPrefix(config["listen"], "implicit"), slow: config["listen"] == "implicit-slow"}
 	}
 	defer func() {
 		if r != nil {
@@ -131,6 +134,7 @@ type runner struct {
 	t        *testing.T
 	server   *Server
 	implicit bool
+	slow     bool // the clients do not begin TLS by themselves
 	clients  map[string]*client
 	order    []string
 }
@@ -138,7 +142,7 @@ type runner struct {
 func (r *runner) client(who string) *client {
 	c := r.clients[who]
 	if c == nil {
-		c = &client{runner: r, cache: tls.NewLRUClientSessionCache(4)}
+		c = &client{runner: r, cache: tls.NewLRUClientSessionCache(4), accepted: make(chan *Conn, 1)}
 		r.clients[who] = c
 		r.order = append(r.order, who)
 	}
@@ -162,6 +166,9 @@ func (r *runner) end() {
 		}
 		if c.data != nil {
 			_ = c.data.conn.Close()
+		}
+		if c.listener != nil {
+			_ = c.listener.Close()
 		}
 	}
 	r.server.Close()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -21,12 +22,13 @@ import (
 type machine struct {
 	fs    vfs.FS
 	fixed map[string]bool
-	dirs  map[string]bool   // fixed ones included
-	files map[string][]byte // content by name
+	dirs  map[string]bool      // fixed ones included
+	files map[string][]byte    // content by name
+	times map[string]time.Time // set with SetModTime, of files that nobody has written since
 }
 
 func newMachine(fs vfs.FS, fixed ...string) *machine {
-	m := &machine{fs: fs, fixed: map[string]bool{}, dirs: map[string]bool{}, files: map[string][]byte{}}
+	m := &machine{fs: fs, fixed: map[string]bool{}, dirs: map[string]bool{}, files: map[string][]byte{}, times: map[string]time.Time{}}
 	for _, name := range fixed {
 		m.fixed[name], m.dirs[name] = true, true
 	}
@@ -96,7 +98,7 @@ func (m *machine) put(t *rapid.T) {
 	}
 	info, err := m.fs.Put(t.Context(), name, 0, r, vfs.PutOptions{Create: create})
 	if want(t, "put "+name, err, expect) {
-		m.files[name] = data
+		m.write(name, data)
 		if info.Size != int64(len(data)) || info.Name != path.Base(name) || info.ETag == "" {
 			t.Fatalf("put %s: %+v", name, info)
 		}
@@ -130,7 +132,7 @@ func (m *machine) append(t *rapid.T) {
 		if offset == vfs.AtEnd {
 			offset = int64(len(old))
 		}
-		m.files[name] = append(bytes.Clone(old[:offset]), data...)
+		m.write(name, append(bytes.Clone(old[:offset]), data...))
 	}
 }
 
@@ -168,7 +170,7 @@ func (m *machine) remove(t *rapid.T) {
 		expect = nil
 	}
 	if want(t, "remove "+name, m.fs.Remove(t.Context(), name), expect) {
-		delete(m.files, name)
+		m.forget(name)
 	}
 }
 
@@ -218,8 +220,7 @@ func (m *machine) rename(t *rapid.T) {
 		return
 	}
 	if !isDir {
-		m.files[to] = m.files[from]
-		delete(m.files, from)
+		m.move(from, to)
 		return
 	}
 	for dir := range m.dirs {
@@ -228,10 +229,9 @@ func (m *machine) rename(t *rapid.T) {
 			m.dirs[strings.TrimSuffix(to+"/"+rest, "/")] = true
 		}
 	}
-	for file, content := range m.files {
+	for file := range maps.Clone(m.files) {
 		if rest, ok := strings.CutPrefix(file, from+"/"); ok {
-			delete(m.files, file)
-			m.files[to+"/"+rest] = content
+			m.move(file, to+"/"+rest)
 		}
 	}
 }
@@ -245,6 +245,9 @@ func (m *machine) stat(t *rapid.T) {
 	info, err := m.fs.Stat(t.Context(), name)
 	if want(t, "stat "+name, err, expect) && (info.Dir != m.dirs[name] || info.Size != int64(len(m.files[name])) || info.Name != path.Base(name)) {
 		t.Fatalf("stat %s: %+v", name, info)
+	}
+	if when, ok := m.times[name]; ok && !info.ModTime.Equal(when) {
+		t.Fatalf("stat %s: time %v, want %v", name, info.ModTime, when)
 	}
 }
 

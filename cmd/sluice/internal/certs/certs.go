@@ -30,8 +30,9 @@ type Source struct {
 
 // Set is what one reading of the files gave.
 type Set struct {
-	from config.TLS
-	tls  *tls.Config
+	from    config.TLS
+	tls     *tls.Config
+	revoked *revocation // nil: nobody asks
 }
 
 // stamp tells a file from its next version. Its zero value stands for a missing file.
@@ -67,7 +68,14 @@ func Read(from config.TLS) (*Set, error) {
 		}
 		c.ClientAuth = tls.VerifyClientCertIfGiven
 	}
-	return &Set{from: from, tls: c}, nil
+	if from.StrictSNI {
+		c.GetConfigForClient = knownHost(c.Certificates)
+	}
+	revoked, err := readCRLs(from.ClientCRLs)
+	if err != nil {
+		return nil, err
+	}
+	return &Set{from: from, tls: c, revoked: revoked}, nil
 }
 
 // Load returns a Source that begins with what the files hold now.
@@ -85,11 +93,41 @@ func Load(from config.TLS, log *slog.Logger) (*Source, error) {
 func (s *Source) Use(set *Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set, s.stamps, s.checked = set, stamps(set.from), time.Now()
+	s.put(set)
+	s.stamps, s.checked = stamps(set.from), time.Now()
 	for i, c := range set.tls.Certificates {
 		if left := time.Until(c.Leaf.NotAfter); left < 7*24*time.Hour {
 			s.log.Warn("certificate ends soon or has ended", logs.File, set.from.Certificates[i].Cert, logs.Until, c.Leaf.NotAfter)
 		}
+	}
+}
+
+// put makes set the current one; s.mu is held. Sessions keep the configuration that they began with, but for revocations.
+func (s *Source) put(set *Set) {
+	set.tls.VerifyConnection = s.verify
+	s.set = set
+}
+
+// verify is called in every handshake, in those that resume a session as well (crypto/tls, Config.VerifyConnection).
+func (s *Source) verify(cs tls.ConnectionState) error {
+	s.mu.Lock()
+	revoked := s.set.revoked
+	s.mu.Unlock()
+	return revoked.check(cs.VerifiedChains)
+}
+
+// knownHost refuses a client that names a host which no certificate has (RFC 6066 3). One that names none is served.
+func knownHost(certificates []tls.Certificate) func(*tls.ClientHelloInfo) (*tls.Config, error) {
+	return func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if hello.ServerName == "" {
+			return nil, nil
+		}
+		for _, c := range certificates {
+			if c.Leaf.VerifyHostname(hello.ServerName) == nil {
+				return nil, nil
+			}
+		}
+		return nil, fmt.Errorf("no certificate is for the host %q that the client names", hello.ServerName)
 	}
 }
 
@@ -113,7 +151,7 @@ func (s *Source) TLS() *tls.Config {
 			s.log.Error("the new certificates are not usable: the old ones stay", logs.Error, err)
 			break
 		}
-		s.set = set
+		s.put(set)
 		s.log.Info("new certificates are in use")
 		break
 	}
@@ -135,6 +173,9 @@ func stamps(from config.TLS) []stamp {
 	}
 	if from.ClientCA != "" {
 		add(from.ClientCA)
+	}
+	for _, file := range from.ClientCRLs {
+		add(file)
 	}
 	return all
 }

@@ -10,10 +10,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"sluice/protocol/auth"
+	"sluice/protocol/codec"
+	"sluice/protocol/wire"
 )
 
 // checker finds what is wrong with values that could be read.
@@ -52,13 +55,14 @@ func either(words []string) string {
 func (k *checker) check() {
 	k.checkListeners()
 	k.checkPassive()
+	k.checkTimeouts()
 	k.checkTLS()
 	for name, s := range k.Stores {
 		k.checkStore("stores."+name, s)
 	}
 	for name, p := range k.Profiles {
 		k.checkMounts("profiles."+name+".mounts", p.Mounts)
-		k.oneOf("profiles."+name+".closeNotify", p.CloseNotify, "strict", "lenient")
+		k.checkDialect("profiles."+name, p.CloseNotify, p.Encoding, p.Mainframe)
 	}
 	if len(k.Users) == 0 {
 		k.bad("users", "there are none: nobody could log in")
@@ -112,7 +116,7 @@ func (k *checker) checkPassive() {
 		}
 		k.checkAddress(at+".address", o.Address)
 	}
-	k.oneOf("passive.match", k.Passive.Match, "auto", "require", "ip", "off")
+	k.oneOf("passive.match", k.Passive.Match, "auto", "adaptive", "require", "ip", "off")
 }
 
 func (k *checker) checkAddress(path, address string) {
@@ -145,6 +149,38 @@ func (k *checker) checkTLS() {
 	}
 	k.oneOf("tls.minVersion", k.TLS.MinVersion, "1.2", "1.3")
 	k.oneOf("tls.closeNotify", k.TLS.CloseNotify, "strict", "lenient")
+	k.oneOf("tls.ccc", k.TLS.CCC, "off", "rfc4217", "draft", "nonotify")
+	if len(k.TLS.ClientCRLs) > 0 && k.TLS.ClientCA == "" {
+		k.bad("tls.clientCRLs", "needs tls.clientCA: clients are not asked for certificates otherwise")
+	}
+}
+
+func (k *checker) checkTimeouts() {
+	t := k.Timeouts
+	for _, c := range []struct {
+		key   string
+		value time.Duration
+	}{
+		{"login", t.Login}, {"idle", t.Idle}, {"connect", t.Connect}, {"handshake", t.Handshake}, {"stall", t.Stall}, {"port", t.Port},
+	} {
+		if c.value < time.Second || c.value > 24*time.Hour {
+			k.bad("timeouts."+c.key, "must be from 1s to 24h")
+		}
+	}
+	if g := k.Listen.ClearGreeting; g < 0 || g > time.Minute {
+		k.bad("listen.clearGreeting", "must be from 0 to 1m")
+	}
+}
+
+// checkDialect checks how a profile's or a user's clients differ from others.
+func (k *checker) checkDialect(at, closeNotify, encoding, mainframe string) {
+	k.oneOf(at+".closeNotify", closeNotify, "strict", "lenient")
+	if _, err := wire.ParseCharset(encoding); err != nil {
+		k.bad(at+".encoding", "%v", err)
+	}
+	if _, err := codec.Page(mainframe); mainframe != "" && err != nil {
+		k.bad(at+".mainframe", "%v", err)
+	}
 }
 
 func (k *checker) checkStore(at string, s Store) {
@@ -193,7 +229,7 @@ func (k *checker) checkUser(at string, u User) {
 		k.bad(at+".mounts", "missing: neither the user nor a profile says what the user sees")
 	}
 	k.checkMounts(at+".mounts", u.Mounts)
-	k.oneOf(at+".closeNotify", u.CloseNotify, "strict", "lenient")
+	k.checkDialect(at, u.CloseNotify, u.Encoding, u.Mainframe)
 
 	c := u.Certificate
 	switch {

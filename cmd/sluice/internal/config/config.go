@@ -11,6 +11,8 @@ import "time"
 type Config struct {
 	Listen        Listen             `yaml:"listen"`
 	Passive       Passive            `yaml:"passive"`
+	Active        bool               `yaml:"active"` // PORT and EPRT, to the client's own address; default false
+	Timeouts      Timeouts           `yaml:"timeouts"`
 	ProxyProtocol ProxyProtocol      `yaml:"proxyProtocol"`
 	TLS           TLS                `yaml:"tls"`
 	Stores        map[string]Store   `yaml:"stores"`
@@ -25,10 +27,15 @@ type Config struct {
 // Default returns the configuration of an empty file. It has no certificates, stores or users.
 func Default() *Config {
 	return &Config{
-		Listen:  Listen{Explicit: []string{":2121"}, Implicit: []string{":2990"}},
+		Listen:  Listen{Explicit: []string{":2121"}, Implicit: []string{":2990"}, ClearGreeting: 2 * time.Second},
 		Passive: Passive{Ports: Ports{21000, 21007}, Address: "auto", Match: "auto"},
-		TLS:     TLS{Required: true, MinVersion: "1.2", CloseNotify: "strict"},
-		Cache:   Cache{Memory: 64 << 20, TTL: 30 * time.Second, NegativeTTL: 5 * time.Second},
+		Timeouts: Timeouts{
+			Login: time.Minute, Idle: 5 * time.Minute, Connect: 30 * time.Second, Handshake: 10 * time.Second,
+			Stall: 2 * time.Minute, Port: 10 * time.Second,
+		},
+		TLS:      TLS{Required: true, MinVersion: "1.2", CloseNotify: "strict", CCC: "off"},
+		Transfer: Transfer{Compression: true},
+		Cache:    Cache{Memory: 64 << 20, TTL: 30 * time.Second, NegativeTTL: 5 * time.Second},
 	}
 }
 
@@ -36,6 +43,19 @@ func Default() *Config {
 type Listen struct {
 	Explicit []string `yaml:"explicit"` // AUTH TLS
 	Implicit []string `yaml:"implicit"` // TLS from the first byte
+	// ClearGreeting is how long an implicit listener waits for TLS before it greets in the clear, as z/OS wants it; default 2 s,
+	// 0: it never does.
+	ClearGreeting time.Duration `yaml:"clearGreeting"`
+}
+
+// Timeouts of sessions and data connections.
+type Timeouts struct {
+	Login     time.Duration `yaml:"login"`     // from connect to login; default 1 min
+	Idle      time.Duration `yaml:"idle"`      // between two commands, outside transfers; default 5 min
+	Connect   time.Duration `yaml:"connect"`   // for a data connection to come; default 30 s
+	Handshake time.Duration `yaml:"handshake"` // of TLS on a data connection; default 10 s
+	Stall     time.Duration `yaml:"stall"`     // without a byte moving on a data connection; default 2 min
+	Port      time.Duration `yaml:"port"`      // for a passive port to become free; default 10 s
 }
 
 // Passive are the data connections that clients open.
@@ -43,7 +63,7 @@ type Passive struct {
 	Ports     Ports      `yaml:"ports"`     // default 21000-21007
 	Address   string     `yaml:"address"`   // what PASV tells: auto (default), control, an IPv4 address, a host name
 	Overrides []Override `yaml:"overrides"` // the first that fits the client wins over Address
-	Match     string     `yaml:"match"`     // auto (default), require, ip, off
+	Match     string     `yaml:"match"`     // auto (default), adaptive, require, ip, off
 }
 
 // Override is the PASV address for clients from certain networks.
@@ -63,6 +83,9 @@ type TLS struct {
 	Required     bool          `yaml:"required"` // default true: no login and no transfer in the clear
 	Certificates []Certificate `yaml:"certificates"`
 	ClientCA     string        `yaml:"clientCA"`    // PEM file; clients are asked for certificates if it is given
+	ClientCRLs   []string      `yaml:"clientCRLs"`  // PEM or DER files; where there are any, each CA needs one that is current
+	StrictSNI    bool          `yaml:"strictSNI"`   // refuse clients that name a host which no certificate has
+	CCC          string        `yaml:"ccc"`         // off (default), rfc4217, draft, nonotify
 	MinVersion   string        `yaml:"minVersion"`  // 1.2 (default), 1.3
 	CloseNotify  string        `yaml:"closeNotify"` // strict (default), lenient
 }
@@ -94,6 +117,8 @@ type Profile struct {
 	Limits      Limits    `yaml:"limits"`
 	From        []Network `yaml:"from"` // networks that the users may come from; empty: any
 	CloseNotify string    `yaml:"closeNotify"`
+	Encoding    string    `yaml:"encoding"`  // of file names; default utf-8
+	Mainframe   string    `yaml:"mainframe"` // EBCDIC code page of TYPE E: 037, 1047 or 1140; allows MODE B and STRU R as well
 }
 
 // User is who may log in. What a user does not say, the profile does; limits are taken over one by one.
@@ -107,6 +132,8 @@ type User struct {
 	Limits      Limits    `yaml:"limits"`
 	From        []Network `yaml:"from"`
 	CloseNotify string    `yaml:"closeNotify"`
+	Encoding    string    `yaml:"encoding"`
+	Mainframe   string    `yaml:"mainframe"`
 }
 
 // ClientNames say which client certificate is a user's. One of SHA256 and Name is given.
@@ -151,7 +178,8 @@ type Cache struct {
 
 // Transfer is how bytes move.
 type Transfer struct {
-	Memory Memory `yaml:"memory"` // for the buffers of all transfers; default auto
+	Memory      Memory `yaml:"memory"`      // for the buffers of all transfers; default auto
+	Compression bool   `yaml:"compression"` // MODE Z; default true
 }
 
 // Admin is the HTTP listener for health checks.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,10 +58,15 @@ passive:
   address: control
   overrides: [{clients: 10.0.0.0/8, address: 10.1.2.3}]
   match: require
+active: true
+timeouts: {idle: 10m}
 proxyProtocol: {trusted: [10.0.0.7, "2001:db8::/32"], required: true}
 tls:
   certificates: [{cert: tls/a.crt, key: /etc/a.key}]
   clientCA: ca.pem
+  clientCRLs: [a.crl, /etc/b.crl]
+  strictSNI: true
+  ccc: draft
   minVersion: "1.3"
   closeNotify: lenient
 stores:
@@ -73,8 +79,10 @@ profiles:
       - {path: /old, store: local, rights: [list, read]}
     limits: {sessions: 5, transfers: 4, fileBytes: 50GiB, bytesPerSecond: 20MiB, dailyBytes: 500GB}
     from: [203.0.113.0/24]
+    encoding: latin-1
+    mainframe: "037"
 users:
-  - {name: acme, profile: partner, password: "`+hash+`", limits: {sessions: 0, fileBytes: 1kB}, closeNotify: strict}
+  - {name: acme, profile: partner, password: "`+hash+`", mainframe: IBM-1047, limits: {sessions: 0, fileBytes: 1kB}, closeNotify: strict}
   - name: sap01
     profile: partner
     certificate: {sha256: "BA:78:16:BF:8F:01:CF:EA:41:41:40:DE:5D:AE:22:23:B0:03:61:A3:96:17:7A:9C:B4:10:FF:61:F2:00:15:AD"}
@@ -82,7 +90,7 @@ users:
     from: 192.0.2.1
 throttle: {exempt: 192.0.2.0/24}
 cache: {memory: 0, ttl: 1m, negativeTTL: 0s}
-transfer: {memory: 512MiB}
+transfer: {memory: 512MiB, compression: false}
 admin: {listen: "127.0.0.1:8080"}
 `)
 	c, err := Load(filepath.Join(dir, "sluice.yaml"))
@@ -112,6 +120,15 @@ admin: {listen: "127.0.0.1:8080"}
 	if *sap.Limits.Sessions != 5 || *c.Profiles["partner"].Limits.Sessions != 5 {
 		t.Error("the limit of one user changed another's")
 	}
+	if acme.Encoding != "latin-1" || acme.Mainframe != "IBM-1047" || sap.Mainframe != "037" {
+		t.Errorf("dialects: %s %s %s", acme.Encoding, acme.Mainframe, sap.Mainframe)
+	}
+	if !c.Active || c.Timeouts.Idle != 10*time.Minute || c.Timeouts.Login != time.Minute || c.Listen.ClearGreeting != 2*time.Second {
+		t.Errorf("%v %+v %v", c.Active, c.Timeouts, c.Listen.ClearGreeting)
+	}
+	if !slices.Equal(c.TLS.ClientCRLs, []string{filepath.Join(dir, "a.crl"), "/etc/b.crl"}) || !c.TLS.StrictSNI || c.TLS.CCC != "draft" || c.Transfer.Compression {
+		t.Errorf("%+v %+v", c.TLS, c.Transfer)
+	}
 	if acme.CloseNotify != "strict" || sap.CloseNotify != "lenient" {
 		t.Errorf("closeNotify: %s, %s", acme.CloseNotify, sap.CloseNotify)
 	}
@@ -139,9 +156,9 @@ func TestProblems(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"not YAML", "tls: [\nusers", "sluice.yaml:1:6: not YAML: sequence end token ']' not found"},
 		{"not a mapping", "- a\n- b", "sluice.yaml:1:1: keys with values are expected here"},
-		{"unknown keys", minimal + "listne: {}\nadmin: {lisen: x}\ntransfer: {resume: 24h}\n", `sluice.yaml:4:1: listne: unknown key: did you mean listen?
+		{"unknown keys", minimal + "listne: {}\nadmin: {lisen: x}\ntransfer: {parts: 4}\n", `sluice.yaml:4:1: listne: unknown key: did you mean listen?
 sluice.yaml:5:9: admin.lisen: unknown key: did you mean listen?
-sluice.yaml:6:12: transfer.resume: unknown key: there are memory`},
+sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory`},
 		{"given twice", minimal + "admin: {listen: ':1', listen: ':2'}", "sluice.yaml:4:23: not YAML: mapping key \"listen\" already defined at [4:9]"},
 		{"two documents", minimal + "---\nadmin: {}", "sluice.yaml:5:1: a second document: the configuration is one"},
 		{"kinds", minimal + "admin: x\npassive: {overrides: 7}\nlisten: {explicit: {a: b}}\ncache: {ttl: [1s]}",
@@ -183,11 +200,19 @@ sluice.yaml:4:44: listen.explicit[3]: the port must be a number from 1 to 65535
 sluice.yaml:4:64: listen.implicit[0]: this address is used above
 sluice.yaml:5:17: admin.listen: this address is used above
 sluice.yaml:6:1: proxyProtocol.trusted: missing: with required, the networks of the proxies must be named`},
+		{"dialects and timeouts", minimal + `listen: {clearGreeting: 2m}
+timeouts: {idle: 10ms, stall: 25h}
+profiles: {p: {encoding: klingon, mainframe: "500"}}
+`, `sluice.yaml:4:25: listen.clearGreeting: must be from 0 to 1m
+sluice.yaml:5:18: timeouts.idle: must be from 1s to 24h
+sluice.yaml:5:31: timeouts.stall: must be from 1s to 24h
+sluice.yaml:6:26: profiles.p.encoding: unknown character set "klingon": there are ibm037, ibm1047, ibm1140, iso-8859-1, iso-8859-15, shift-jis, utf-8, windows-1252
+sluice.yaml:6:46: profiles.p.mainframe: unknown EBCDIC code page "500": there are 037, 1047 and 1140`},
 		{"passive", minimal + `passive:
   address: "2001:db8::1"
   match: never
   overrides: [{address: "a b"}, {clients: 10.0.0.0/8}]`, `sluice.yaml:5:12: passive.address: must be an IPv4 address: PASV knows no other, and IPv6 clients use EPSV
-sluice.yaml:6:10: passive.match: must be auto, require, ip or off
+sluice.yaml:6:10: passive.match: must be auto, adaptive, require, ip or off
 sluice.yaml:7:15: passive.overrides[0].clients: missing: the networks of the clients
 sluice.yaml:7:25: passive.overrides[0].address: must be auto, control, an IPv4 address or a host name
 sluice.yaml:7:33: passive.overrides[1].address: missing: what PASV tells these clients`},

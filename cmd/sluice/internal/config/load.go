@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,10 +23,10 @@ func Load(file string) (*Config, error) {
 	d := decoder{file: file, dir: filepath.Dir(file), places: map[string]*token.Position{}, anchors: map[string]ast.Node{}}
 	c := Default()
 	listen := c.Listen
-	c.Listen = Listen{} // one list given, the other is empty
+	c.Listen.Explicit, c.Listen.Implicit = nil, nil // one list given, the other is empty
 	d.decode(data, c)
 	if len(c.Listen.Explicit)+len(c.Listen.Implicit) == 0 {
-		c.Listen = listen
+		c.Listen.Explicit, c.Listen.Implicit = listen.Explicit, listen.Implicit
 	}
 	if len(d.problems) == 0 { // what could not be read would look as if it were missing
 		k := checker{Config: c, decoder: &d}
@@ -47,6 +48,9 @@ func (c *Config) complete(dir string) {
 	}
 	if c.TLS.ClientCA != "" {
 		c.TLS.ClientCA = inside(dir, c.TLS.ClientCA)
+	}
+	for i, file := range c.TLS.ClientCRLs {
+		c.TLS.ClientCRLs[i] = inside(dir, file)
 	}
 	for name, s := range c.Stores {
 		if s.Type == "file" {
@@ -74,6 +78,7 @@ func (u *User) extend(p Profile) {
 	if u.CloseNotify == "" {
 		u.CloseNotify = p.CloseNotify
 	}
+	u.Encoding, u.Mainframe = cmp.Or(u.Encoding, p.Encoding), cmp.Or(u.Mainframe, p.Mainframe)
 	l, d := &u.Limits, p.Limits
 	l.Sessions = first(l.Sessions, d.Sessions)
 	l.Transfers = first(l.Transfers, d.Transfers)

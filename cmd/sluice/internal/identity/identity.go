@@ -19,10 +19,13 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/text/encoding/charmap"
+
 	"sluice/backend/vfs"
 	"sluice/cmd/sluice/internal/logs"
 	"sluice/protocol"
 	"sluice/protocol/auth"
+	"sluice/protocol/wire"
 )
 
 // User is who may log in.
@@ -35,8 +38,10 @@ type User struct {
 	Either      bool           // password or certificate is enough; otherwise who has both must show both
 	From        []netip.Prefix // networks that the user may come from; empty: any
 	Limits      Limits
-	Lenient     bool   // uploads that end without close_notify are whole
-	FS          vfs.FS // what the user sees; shared by all sessions
+	Lenient     bool             // uploads that end without close_notify are whole
+	Names       wire.Charset     // of file names
+	Mainframe   *charmap.Charmap // protocol.Account.Mainframe
+	FS          vfs.FS           // what the user sees; shared by all sessions
 }
 
 // Driver is a protocol.Driver. Make one with New; before the first Set nobody can log in.
@@ -115,7 +120,8 @@ func (d *Driver) Login(ctx context.Context, c protocol.Credentials) (protocol.Ac
 		return protocol.Account{}, fmt.Errorf("%s: %w", u.Name, protocol.ErrBusy)
 	}
 	return protocol.Account{
-		Name: u.Name, FS: &limited{FS: u.FS, meter: m}, LenientClose: u.Lenient, Close: sync.OnceFunc(m.leave),
+		Name: u.Name, FS: &limited{FS: u.FS, meter: m}, LenientClose: u.Lenient, Names: u.Names, Mainframe: u.Mainframe,
+		Quota: m.quota, Close: sync.OnceFunc(m.leave),
 	}, nil
 }
 

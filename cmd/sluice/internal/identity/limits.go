@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,12 +15,12 @@ import (
 	"sluice/backend/vfs"
 )
 
-// Limits of one user, over all the user's sessions. 0 is no limit. Where FileBytes is set, who may append but not list can append
-// only to files that the tree tells the size of.
+// Limits of one user, over all the user's sessions. 0 is no limit. Where FileBytes is set, who may not list can append to, copy
+// and join only files that the tree tells the size of.
 type Limits struct {
 	Sessions       int
-	Transfers      int   // uploads and downloads that run at once
-	FileBytes      int64 // largest file that may be uploaded
+	Transfers      int   // uploads, downloads, copies and digests that run at once
+	FileBytes      int64 // largest file that may be uploaded, copied or joined
 	BytesPerSecond int64 // of all transfers together
 	DailyBytes     int64 // both directions, per UTC day; counted in memory, so a restart begins anew
 }
@@ -92,6 +93,13 @@ func (m *meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.transfers--
+}
+
+// quota is the bytes of this day and how many there may be; 0: any.
+func (m *meter) quota() (used, limit int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.today(), m.limits.DailyBytes
 }
 
 // today returns the bytes of this day; m.mu is held.
@@ -175,6 +183,58 @@ func (l *limited) Put(ctx context.Context, name string, offset int64, r io.Reade
 		return info, fmt.Errorf("put %s: %w", name, in.err)
 	}
 	return info, err
+}
+
+// Copy is vfs.FS's. It is a transfer, though its bytes do not count: they go nowhere.
+func (l *limited) Copy(ctx context.Context, from, to string) error {
+	if err := l.join(ctx, from); err != nil {
+		return fmt.Errorf("copy %s to %s: %w", from, to, err)
+	}
+	defer l.meter.end()
+	return l.FS.Copy(ctx, from, to)
+}
+
+// Concat is vfs.FS's. It is a transfer like Copy.
+func (l *limited) Concat(ctx context.Context, to string, from []string) error {
+	parts := from
+	if !slices.Contains(from, to) {
+		parts = append([]string{to}, from...)
+	}
+	if err := l.join(ctx, parts...); err != nil {
+		return fmt.Errorf("join %d files to %s: %w", len(from), to, err)
+	}
+	defer l.meter.end()
+	return l.FS.Concat(ctx, to, from)
+}
+
+// join begins a transfer that makes one file of those that exist.
+func (l *limited) join(ctx context.Context, names ...string) error {
+	limits, err := l.meter.begin()
+	if err != nil || limits.FileBytes <= 0 {
+		return err
+	}
+	left := limits.FileBytes
+	for _, name := range names {
+		n, err := l.size(ctx, name)
+		if err == nil && n > left {
+			err = fmt.Errorf("%d bytes per file: %w", limits.FileBytes, vfs.ErrQuota)
+		}
+		if err != nil {
+			l.meter.end()
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+// Hash is vfs.FS's. It is a transfer, in which the bytes that are read from the store wait and count as in a download.
+func (l *limited) Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error) {
+	if _, err := l.meter.begin(); err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", algorithm, name, err)
+	}
+	defer l.meter.end()
+	return l.FS.Hash(vfs.Metered(ctx, func(n int) error { return l.meter.spend(ctx, n) }), name, algorithm, offset, length)
 }
 
 // size returns the size of a file that may not exist.

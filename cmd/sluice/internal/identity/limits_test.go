@@ -63,6 +63,14 @@ func (m *memory) Rename(context.Context, string, string) error { return errors.E
 func (m *memory) Remove(context.Context, string) error         { return errors.ErrUnsupported }
 func (m *memory) Mkdir(context.Context, string) error          { return errors.ErrUnsupported }
 func (m *memory) Rmdir(context.Context, string) error          { return errors.ErrUnsupported }
+func (m *memory) SetModTime(context.Context, string, time.Time) error {
+	return errors.ErrUnsupported
+}
+func (m *memory) Copy(context.Context, string, string) error     { return errors.ErrUnsupported }
+func (m *memory) Concat(context.Context, string, []string) error { return errors.ErrUnsupported }
+func (m *memory) Hash(context.Context, string, string, int64, int64) ([]byte, error) {
+	return nil, errors.ErrUnsupported
+}
 
 func tree(l Limits) *limited {
 	m := newMeter()
