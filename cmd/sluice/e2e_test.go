@@ -62,6 +62,7 @@ func tool(t *testing.T, name string) string {
 type daemon struct {
 	t        *testing.T
 	dir      string // of its configuration
+	data     string // directory of the file store
 	ca       string // PEM file
 	explicit int
 	implicit int
@@ -75,21 +76,30 @@ const (
 	password = "correct horse"
 )
 
-// stores runs a test over every kind of store that the program can serve here.
-func stores(t *testing.T, f func(t *testing.T, d *daemon)) {
-	t.Run("file", func(t *testing.T) { f(t, start(t, nil)) })
-	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t))) })
+// stores runs a test over every kind of store that the program can serve here. more is more lines of its configuration.
+func stores(t *testing.T, f func(t *testing.T, d *daemon), more ...string) {
+	t.Run("file", func(t *testing.T) { f(t, start(t, nil, more...)) })
+	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t), more...)) })
 }
 
 // start runs the program on the file store, or on an S3 server.
-func start(t *testing.T, s3 *versitygw.Gateway) *daemon {
+func start(t *testing.T, s3 *versitygw.Gateway, more ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, dir: t.TempDir(), s3: s3, log: &syncBuffer{}}
+	d.data = filepath.Join(d.dir, "data")
+	d.start(more...)
+	return d
+}
+
+// start writes the configuration and runs the program.
+func (d *daemon) start(more ...string) {
+	t, s3 := d.t, d.s3
 	t.Helper()
 	bin := binary(t)
-	d := &daemon{t: t, dir: t.TempDir(), s3: s3, log: &syncBuffer{}}
 	d.ca = certificate(t, d.dir)
 	ports := freePorts(t, 10)
 	d.explicit, d.implicit = ports[0], ports[1]
-	store := "{type: file, path: " + filepath.Join(d.dir, "data") + "}"
+	store := "{type: file, path: " + d.data + "}"
 	if s3 != nil {
 		store = fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
 			s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey)
@@ -108,18 +118,23 @@ stores:
 users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}]}
 `, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store, user, strings.TrimSpace(string(hashed)))
-	file := filepath.Join(d.dir, "sluice.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d.cmd = exec.Command(bin, "serve", "--config", file)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	if err := d.cmd.Start(); err != nil {
+	config += strings.Join(more, "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(d.dir, "sluice.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.stop)
+	d.serve()
+}
+
+// serve runs the program with the configuration that is there.
+func (d *daemon) serve() {
+	d.t.Helper()
+	d.cmd = exec.Command(binary(d.t), "serve", "--config", filepath.Join(d.dir, "sluice.yaml"))
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
 	d.wait(d.explicit)
-	return d
 }
 
 func (d *daemon) wait(port int) {
@@ -138,6 +153,9 @@ func (d *daemon) wait(port int) {
 
 // stop ends the program as a service manager does, and expects it to end well.
 func (d *daemon) stop() {
+	if d.cmd == nil {
+		return
+	}
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
 	if err := d.cmd.Wait(); err != nil {
 		d.t.Errorf("the program ended badly: %v\n%s", err, d.log)

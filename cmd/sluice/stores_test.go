@@ -106,7 +106,7 @@ func TestReachS3(t *testing.T) {
 		}))
 		defer server.Close()
 		s := config.Store{Type: "s3", Bucket: "lab", Region: "us-east-1", Endpoint: server.URL, PathStyle: true, AccessKey: "AK", SecretKey: "hunter2"}
-		store, err := openStore(t.Context(), "lab", s)
+		store, err := openStore(t.Context(), "lab", s, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

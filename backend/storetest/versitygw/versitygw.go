@@ -73,6 +73,12 @@ func (g *Gateway) Uploads(t testing.TB) []string {
 	return Files(t, filepath.Join(g.dir, g.Bucket, ".sgwtmp", "multipart"))
 }
 
+// Objects names the objects below a folder of the bucket.
+func (g *Gateway) Objects(t testing.TB, folder string) []string {
+	t.Helper()
+	return Files(t, filepath.Join(g.dir, g.Bucket, folder))
+}
+
 // Files names the regular files below a directory; none if it does not exist.
 func Files(t testing.TB, dir string) (names []string) {
 	t.Helper()
