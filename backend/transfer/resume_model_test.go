@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,8 +77,9 @@ func (s story) play(t *testing.T) (faults []string) {
 		if !s.CopyPart || s.MinPart < 20 { // otherwise there are segments
 			caps.MaxParts = 100
 		}
-		store := mem.New(mem.Config{Caps: &caps, Delay: func(op, key string) time.Duration {
-			return s.Slow * time.Duration((len(op)*7+len(key)*3)%10) / 10
+		var calls atomic.Int64
+		store := mem.New(mem.Config{Caps: &caps, Delay: func(string, string) time.Duration {
+			return s.Slow * time.Duration(calls.Add(7)%10) / 10 // parts overtake each other
 		}})
 		data := pattern(s.Size)
 		var base backend.Object
@@ -125,7 +127,7 @@ func (s story) play(t *testing.T) (faults []string) {
 			r.p = data[at:]
 			if c.Bytes < len(r.p) {
 				r.p = r.p[:c.Bytes]
-			} else if i == len(chapters)-1 {
+			} else if i == len(chapters)-1 || c.Life > 0 {
 				r.err = io.EOF
 			}
 			came := at + int64(len(r.p))
@@ -142,9 +144,12 @@ func (s story) play(t *testing.T) (faults []string) {
 			default:
 				obj, err = e.Upload(ctx, m, "k", r, opts)
 			}
-			if err == nil && i == len(chapters)-1 {
+			if err == nil && r.err == io.EOF {
 				if obj.Size != int64(len(data)) {
 					fault("%d bytes, want %d", obj.Size, len(data))
+				}
+				if m.dead() {
+					kills++
 				}
 				break
 			}
