@@ -106,9 +106,7 @@ func (u *upload) enter(s *stream) error {
 	u.mu.Unlock()
 	switch {
 	case closed:
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), dropTimeout)
-		defer cancel()
-		return errors.Join(errTaken, retry(ctx, s.up.Abort))
+		return errors.Join(errTaken, retry(u.keep.ctx, s.up.Abort))
 	case u.keep == nil:
 	case first:
 		u.keep.begin()

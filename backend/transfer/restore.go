@@ -65,7 +65,7 @@ func (u *upload) reopen(ctx context.Context, rec record, s streamRecord, tail *t
 	}
 	var up backend.Upload
 	var parts []backend.Part
-	err := error(backend.ErrNotExist)
+	err := backend.ErrNotExist
 	if s.ETag == "" {
 		if up, err = u.store.ResumeUpload(ctx, s.Key, s.ID, opts); err == nil {
 			parts, err = up.Parts(ctx)

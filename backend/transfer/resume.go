@@ -169,7 +169,7 @@ func (e *Engine) Resume(ctx context.Context, store backend.Store, p Partial, off
 	u.r = &skipper{r: r, n: size - offset}
 	if tail != nil {
 		body := &tailReader{ctx: ctx, store: store, tail: *tail}
-		defer body.Close()
+		defer body.close()
 		u.r = io.MultiReader(body, u.r)
 	}
 	u.claimed(rec, obj, tail)
@@ -254,9 +254,8 @@ func (t *tailReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (t *tailReader) Close() error {
-	if t.body == nil {
-		return nil
+func (t *tailReader) close() {
+	if t.body != nil {
+		t.body.Close()
 	}
-	return t.body.Close()
 }

@@ -118,12 +118,16 @@ func (e *Engine) upload(ctx context.Context, u *upload) (backend.Object, error) 
 	if u.opts.Resume != nil && u.caps.Conditional {
 		u.work, u.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 		defer u.stop(nil)
-		if u.keep == nil {
+		resumed := u.keep != nil
+		if !resumed {
 			u.attach()
-		} else {
-			u.keep.begin()
 		}
 		defer u.keep.end()
+		u.keep.ctx, u.keep.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		defer u.keep.cancel()
+		if resumed {
+			u.keep.begin()
+		}
 	}
 	u.slots = make(chan struct{}, max(1, min(e.cfg.Parallel, u.caps.PartConcurrency)))
 	obj, err := u.run(ctx)
