@@ -27,7 +27,7 @@ func (k *keeper) cut(ctx context.Context, err error) bool {
 // worth decides whether an upload that failed with err is one that its user may want to resume.
 func (k *keeper) worth(ctx context.Context, err error) bool {
 	switch {
-	case errors.Is(context.Cause(ctx), ErrAborted), errors.Is(err, ErrAborted), errors.Is(err, errShort):
+	case errors.Is(context.Cause(ctx), ErrAborted), errors.Is(err, ErrAborted), errors.Is(err, ErrShort):
 		return false
 	case k.opts.Refuse != nil && k.opts.Refuse(err):
 		return false
@@ -73,11 +73,14 @@ func (k *keeper) leave(ctx context.Context) bool {
 			break
 		}
 	}
+	k.mu.Lock()
+	doubt := k.doubt
+	k.mu.Unlock()
 	switch {
 	case err == nil:
 		_ = k.drain(ctx)
 		return true
-	case tail != nil && (!recorded || errors.Is(err, ErrBusy)):
+	case tail != nil && !doubt:
 		_ = u.store.Delete(ctx, tail.Key, backend.DeleteOptions{}) // the sweeper finds what is left
 	}
 	return recorded // as it was at the last beat

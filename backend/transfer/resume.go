@@ -126,7 +126,7 @@ const AtEnd = -1
 
 // Resume goes on with an upload that was cut off: r delivers the file from offset on. What of that the store has already is
 // read and dropped. ErrRange where offset lies behind what the store has; ErrBusy where somebody else resumes it;
-// ErrGone where there is nothing to resume, and no byte of r was read. opts.Resume says, as with Upload, what
+// ErrGone where there is nothing to resume, and no byte of r was read; ErrShort where r ends before that. opts.Resume says, as with Upload, what
 // becomes of it if it is cut off again; the rest of opts counts as it was when the upload began, but for Size, the
 // number of bytes that r is expected to deliver.
 //
@@ -160,6 +160,9 @@ func (e *Engine) Resume(ctx context.Context, store backend.Store, p Partial, off
 		err = fmt.Errorf("at %d of %d: %w", offset, size, backend.ErrRange)
 	}
 	if err != nil {
+		if errors.Is(err, backend.ErrRange) {
+			rec.Size = size // the store may have lost something
+		}
 		return backend.Object{}, fmt.Errorf("resume %s: %w", p.Key, errors.Join(err, e.release(ctx, store, p.record, rec, obj)))
 	}
 	u.opts.Size = max(rec.Announced, 0)
@@ -203,8 +206,8 @@ func (u *upload) claimed(rec record, obj backend.Object, tail *tailRecord) {
 	u.keep.etag, u.keep.tail = obj.ETag, tail // saved is zero: what restore found is written before the first part
 }
 
-// errShort says that the client's file ends before what the store has of it: so it is another file.
-var errShort = fmt.Errorf("the file is shorter than what was kept of it: %w", backend.ErrChanged)
+// ErrShort, which is an ErrChanged, says that the client's file ends before what the store has of it: so it is another file.
+var ErrShort = fmt.Errorf("the file is shorter than what was kept of it: %w", backend.ErrChanged)
 
 // skipper drops the first n bytes of r.
 type skipper struct {
@@ -217,7 +220,7 @@ func (s *skipper) Read(p []byte) (int, error) {
 		n, err := s.r.Read(p[:min(int64(len(p)), s.n)])
 		s.n -= int64(n)
 		if err == io.EOF && s.n > 0 {
-			return 0, errShort
+			return 0, ErrShort
 		}
 		if err != nil || len(p) == 0 {
 			return 0, err

@@ -71,7 +71,10 @@ func (e *Engine) sweep(ctx context.Context, store backend.Store, row backend.Obj
 	case errors.Is(err, backend.ErrChanged), errors.Is(err, backend.ErrNotExist):
 		rec, obj, err = e.load(ctx, store, row.Key, "")
 	case errors.Is(err, errNoRecord) && time.Since(row.Updated) > segmentAge:
-		return rec, store.Delete(ctx, row.Key, backend.DeleteOptions{ETag: row.ETag})
+		if err = store.Delete(ctx, row.Key, backend.DeleteOptions{ETag: row.ETag}); errors.Is(err, backend.ErrChanged) {
+			err = nil // another replica was quicker
+		}
+		return record{}, err
 	}
 	switch {
 	case errors.Is(err, backend.ErrNotExist), errors.Is(err, errNoRecord):

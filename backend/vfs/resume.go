@@ -84,7 +84,7 @@ func (t *Tree) resumed(ctx context.Context, n node, e entry, offset int64, r io.
 		return obj, false, nil
 	case errors.Is(err, backend.ErrRange):
 		err = fmt.Errorf("%w: %s", ErrOffset, err.Error())
-	case p.If.Absent && errors.Is(err, backend.ErrChanged):
+	case p.If.Absent && errors.Is(err, backend.ErrChanged) && !errors.Is(err, transfer.ErrShort):
 		err = fmt.Errorf("%w: %s", ErrExist, err.Error())
 	}
 	return obj, err == nil, err
