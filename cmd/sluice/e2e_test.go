@@ -63,6 +63,7 @@ type daemon struct {
 	t        *testing.T
 	dir      string // of its configuration
 	data     string // directory of the file store
+	args     []string
 	ca       string // PEM file
 	explicit int
 	implicit int
@@ -129,7 +130,7 @@ users:
 // serve runs the program with the configuration that is there.
 func (d *daemon) serve() {
 	d.t.Helper()
-	d.cmd = exec.Command(binary(d.t), "serve", "--config", filepath.Join(d.dir, "sluice.yaml"))
+	d.cmd = exec.Command(binary(d.t), append([]string{"serve", "--config", filepath.Join(d.dir, "sluice.yaml")}, d.args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
