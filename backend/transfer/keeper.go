@@ -58,6 +58,7 @@ type keeper struct {
 	ending  bool     // no more bytes are read
 	always  bool     // beat without bytes: the file is being completed
 	taken   bool     // somebody else has the record
+	barred  bool     // the store does not let the record be written
 	halt    func()
 }
 
@@ -172,7 +173,17 @@ func (k *keeper) hold() error {
 	case fresh:
 		return nil
 	}
-	return k.write(k.u.work, k.u.id, nil)
+	err := k.write(k.u.work, k.u.id, nil)
+	if k.isBarred() {
+		return nil // nobody else knows of the upload either
+	}
+	return err
+}
+
+func (k *keeper) isBarred() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.barred
 }
 
 // completing is hold for the end of the file, during which no bytes come.

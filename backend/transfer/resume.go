@@ -28,6 +28,9 @@ func (e *Engine) Partial(ctx context.Context, store backend.Store, user, name st
 	key := e.recordKey(user, name)
 	e.settled(ctx, placeOf(store, key))
 	for row, err := range store.List(ctx, e.userPrefix(user), backend.ListOptions{}) {
+		if errors.Is(err, backend.ErrPermission) {
+			return nil, nil // a bucket in which this is not Sluice's to use
+		}
 		if err != nil {
 			return nil, fmt.Errorf("uploads that were cut off: %w", err)
 		}
@@ -54,6 +57,9 @@ func (e *Engine) Partials(ctx context.Context, store backend.Store, user string)
 	}
 	var all []Partial
 	for row, err := range store.List(ctx, prefix, backend.ListOptions{}) {
+		if errors.Is(err, backend.ErrPermission) {
+			return nil, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("uploads that were cut off: %w", err)
 		}

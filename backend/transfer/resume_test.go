@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,6 +141,59 @@ func TestNoConditions(t *testing.T) {
 	wantOnly(t, s)
 	if err := e.Sweep(t.Context(), s); err != nil || s.Count("list") > 0 {
 		t.Errorf("sweep: %v, %d listings", err, s.Count("list"))
+	}
+}
+
+// Where the store refuses what Sluice keeps for itself, or its conditions, uploads are as if they could not be resumed.
+func TestBarred(t *testing.T) {
+	for name, refuse := range map[string]func(op, key string, n int) error{
+		"no access": func(_, key string, _ int) error {
+			if strings.HasPrefix(key, ".sluice/") {
+				return backend.ErrPermission
+			}
+			return nil
+		},
+		"only new records": func(op, key string, n int) error {
+			if op == "put" && strings.HasPrefix(key, ".sluice/") && n > 1 {
+				return backend.ErrUnsupported
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var puts atomic.Int32
+				s := mem.New(mem.Config{Fault: func(op, key string) error {
+					n := 0
+					if op == "put" {
+						n = int(puts.Add(1))
+					}
+					return refuse(op, key, n)
+				}})
+				e := small()
+				if p := partial(t, e, s); p != nil {
+					t.Errorf("partial %+v", p)
+				}
+				if all, err := e.Partials(t.Context(), s, "ann"); err != nil || all != nil {
+					t.Errorf("partials %+v, %v", all, err)
+				}
+				data := pattern(200)
+				for i, end := range []error{io.ErrUnexpectedEOF, io.EOF, io.EOF} {
+					puts.Store(0)
+					r := &endReader{p: data, err: end, step: 10, every: 2 * time.Second}
+					if i == 2 { // a part comes before a beat
+						r.step, r.every = 65, 14*time.Second
+					}
+					if _, err := e.Upload(t.Context(), s, "k", r, anns()); end == io.EOF && err != nil || end != io.EOF && !errors.Is(err, end) {
+						t.Errorf("upload: %v, want %v", err, end)
+					}
+				}
+				if got := content(t, s, "k"); !bytes.Equal(got, data) {
+					t.Errorf("stored %d bytes", len(got))
+				}
+				wantOnly(t, s, "k")
+			})
+		})
 	}
 }
 

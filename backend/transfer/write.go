@@ -21,11 +21,13 @@ func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) erro
 	u := k.u
 	rec := k.record(owner)
 	k.mu.Lock()
-	etag, old, taken := k.etag, k.tail, k.taken
-	tried := k.serial
+	etag, old, tried, taken, barred := k.etag, k.tail, k.serial, k.taken, k.barred
 	k.mu.Unlock()
-	if taken {
+	switch {
+	case taken:
 		return errTaken
+	case barred:
+		return backend.ErrUnsupported
 	}
 	streams, size, _ := u.durable()
 	if tail == nil && old != nil && old.At == size {
@@ -45,8 +47,11 @@ func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) erro
 		obj, err = k.contend(ctx, etag, tried, rec)
 	}
 	if err != nil {
-		if errors.Is(err, errTaken) {
+		switch {
+		case errors.Is(err, errTaken):
 			k.lose()
+		case errors.Is(err, backend.ErrUnsupported), errors.Is(err, backend.ErrPermission):
+			k.bar(ctx, etag)
 		}
 		if final(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrBusy) {
 			k.mu.Lock()
@@ -64,6 +69,16 @@ func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) erro
 		k.mu.Unlock()
 	}
 	return nil
+}
+
+// bar gives the record up where the store does not let it be written: the upload goes on as one that cannot be resumed.
+func (k *keeper) bar(ctx context.Context, etag string) {
+	k.mu.Lock()
+	k.barred, k.etag = true, ""
+	k.mu.Unlock()
+	if etag != "" {
+		_ = k.u.store.Delete(ctx, k.place.key, backend.DeleteOptions{}) // void once the upload is over
+	}
 }
 
 // drain removes the tails that no record names any more. The sweeper finds what is left.
