@@ -2,15 +2,20 @@
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
+# Google's library has gRPC in it, which is not used and would add 13 MB.
+TAGS     := disable_grpc_modules
 IMAGE    ?= sluice:$(VERSION)
 BUILDER  ?= docker build
 
-# Programs that the end-to-end tests start. command:package for Debian, and Go programs pinned into .tools/bin.
+# Programs that the end-to-end tests start. command:package for Debian, and pinned ones: of Go in .tools/bin, of npm in
+# .tools/node_modules/.bin.
 DEBIAN := gcc:gcc curl:curl lftp:lftp python3:python3 wget:wget buildah:buildah crun:crun systemd-analyze:systemd \
-	unshare:util-linux update-ca-certificates:ca-certificates
+	unshare:util-linux update-ca-certificates:ca-certificates node:nodejs npm:npm
 GOTOOLS := \
+	github.com/fsouza/fake-gcs-server@v1.56.1 \
 	github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
 	helm.sh/helm/v4/cmd/helm@v4.3.1
+NPMTOOLS := azurite@3.37.0
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 stamp = $(patsubst %,.tools/%,$(notdir $(1)))
@@ -20,7 +25,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 build: ## build the static program bin/sluice
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
 
 test: vet unit e2e ## every test; installs what is missing (what continuous integration runs)
 
@@ -59,7 +64,7 @@ image: rootfs ## the container image; BUILDER='buildah bud' works too
 clean: ## remove what was built; the tools stay
 	rm -rf bin dist
 
-tools: debian $(call stamp,$(GOTOOLS)) ## install the programs that the tests start
+tools: debian $(call stamp,$(GOTOOLS) $(NPMTOOLS)) ## install the programs that the tests start
 
 debian:
 	@missing=; for t in $(DEBIAN); do command -v $${t%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
@@ -67,7 +72,11 @@ debian:
 	[ $$(id -u) = 0 ] || { echo "missing programs; run: sudo apt-get install -y --no-install-recommends$$missing" >&2; exit 1; }; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing
 
-# .tools/NAME@VERSION stands for .tools/bin/NAME at that version.
+# .tools/NAME@VERSION stands for that version of NAME.
+$(call stamp,$(NPMTOOLS)):
+	npm install --prefix .tools --no-audit --no-fund --loglevel error $(@F)
+	@rm -f .tools/$(firstword $(subst @, ,$(@F)))@* && touch $@
+
 .tools/%:
 	GOBIN=$(CURDIR)/.tools/bin go install $(filter %/$*,$(GOTOOLS) $(LINTER))
 	@rm -f .tools/$(firstword $(subst @, ,$*))@* && touch $@

@@ -124,7 +124,7 @@ func (o Object) Attributes() Attributes {
 
 // Entry is one row of a listing: an object, or with ListOptions.Delimiter a common prefix.
 type Entry struct {
-	Object      // Key alone is set where Prefix is true
+	Object      // where Prefix is true only Key is set, and Updated where the store knows when something was last written there
 	Prefix bool // Key is a common prefix and ends in "/"
 }
 
@@ -195,6 +195,7 @@ type Caps struct {
 	MaxParts        int
 	PartConcurrency int   // parts of one upload that may be written at once with profit
 	CopyPart        bool  // Upload.CopyPart works
+	CopyWhole       bool  // CopyPart costs next to nothing for a whole object, but for a range of one as much as reading and writing it
 	MaxCopyPart     int64 // largest length of one CopyPart
 	MaxCopy         int64 // largest object that one Copy can copy
 	Conditional     bool  // Put, Commit and Copy check their Condition, Delete its ETag

@@ -38,11 +38,10 @@ type command struct {
 	sub    func(*session, string) (*command, string)                   // the row of the command in the argument, and its argument
 	phase  phase
 	arg    argKind
-	during bool // answered at once, even while a transfer runs
-	abort  bool // cancels the transfer when read, then waits its turn
+	during bool // answered at once, even while a transfer runs, once that has said 150
 	keeps  mark
 	feat   string // its line of FEAT, where one is due always
-	help   string // the syntax
+	help   string // the syntax; empty: HELP knows nothing of it
 }
 
 // commandTable makes the table. It belongs to the server, since the handlers of FEAT and HELP read it.
@@ -67,7 +66,7 @@ func commandTable() map[string]*command {
 		"MKD":  {run: (*session).mkd, phase: loggedIn, arg: needed, help: "MKD path"},
 		"RMD":  {run: (*session).rmd, phase: loggedIn, arg: needed, help: "RMD path"},
 		"DELE": {run: (*session).dele, phase: loggedIn, arg: needed, help: "DELE path"},
-		"RNFR": {run: (*session).rnfr, phase: loggedIn, arg: needed, keeps: markRNFR, help: "RNFR path"},
+		"RNFR": {run: (*session).rnfr, phase: loggedIn, arg: needed, help: "RNFR path"},
 		"RNTO": {start: (*session).rnto, local: true, phase: loggedIn, arg: needed, help: "RNTO path"},
 		"SIZE": {run: (*session).size, phase: loggedIn, arg: needed, keeps: markREST, feat: "SIZE", help: "SIZE path"},
 		"MDTM": {run: (*session).mdtm, phase: loggedIn, arg: needed, keeps: markREST, feat: "MDTM", help: "MDTM path"},
@@ -100,7 +99,7 @@ func commandTable() map[string]*command {
 		"LIST": {start: (*session).list, phase: loggedIn, help: "LIST [path]"},
 		"NLST": {start: (*session).nlst, phase: loggedIn, help: "NLST [path]"},
 		"MLSD": {start: (*session).mlsd, phase: loggedIn, help: "MLSD [path]"},
-		"ABOR": {run: (*session).abor, arg: none, abort: true, help: "ABOR"},
+		"ABOR": {run: (*session).abor, arg: none, help: "ABOR"},
 
 		// Information
 		"FEAT": {run: (*session).features, arg: none, keeps: markREST, help: "FEAT"},
@@ -128,7 +127,7 @@ func commandTable() map[string]*command {
 		}
 	}
 	for _, verb := range []string{"SMNT", "ADAT", "MIC", "CONF", "ENC", "SSCN", "CPSV", "LPSV", "LPRT", "SPSV", "RMDA", "THMB", "XRCP", "XRSQ", "XSEM", "XSEN", "XPRT", "MLFL", "MSND", "MSOM", "MSAM", "MRSQ", "MRCP"} {
-		commands[verb] = &command{run: (*session).refused, help: verb + " is not served"}
+		commands[verb] = &command{run: (*session).refused}
 	}
 	return commands
 }

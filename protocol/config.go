@@ -41,7 +41,7 @@ type Config struct {
 	// NoDeflate refuses MODE Z.
 	NoDeflate bool
 
-	// MaxSessions limits the control connections; one more hears 421. 0 means 10,000.
+	// MaxSessions limits the control connections; one more hears 421. 0 means 20,000.
 	MaxSessions int
 
 	// Greeting is the text of the 220 reply.

@@ -36,7 +36,11 @@ func (s *session) retr(t *transfer, arg string) job {
 			size = min(size, *t.limit-t.rest)
 			src = io.LimitReader(file, size)
 		}
-		conn, err := t.connect(ctx, fmt.Sprintf("Opening %s data connection (%d bytes)", t.opening(), size))
+		opening := "Opening " + t.opening() + " data connection"
+		if t.form.Plain() { // clients take the number for what is going to arrive
+			opening += fmt.Sprintf(" (%d bytes)", size)
+		}
+		conn, err := t.connect(ctx, opening)
 		if err != nil {
 			return wire.Reply{}, err
 		}
@@ -61,12 +65,12 @@ func (t *transfer) send(conn *dataconn.Conn, file io.Reader) error {
 
 // rang is a range for the next RETR or HASH, both ends included; "1 0" takes it back (draft-bryan-ftpext-range).
 func (s *session) rang(_ context.Context, arg string) (wire.Reply, error) {
+	s.rest, s.limit = 0, nil
 	first, last, ok := cutNumbers(arg)
 	switch {
 	case !ok:
 		return wire.Reply{}, wire.ErrArgument
 	case first == 1 && last == 0:
-		s.rest, s.limit = 0, nil
 		return reply(350, "Range taken back"), nil
 	case last < first || last+1 <= 0:
 		return wire.Reply{}, fmt.Errorf("ends before it begins: %w", wire.ErrArgument)

@@ -3,7 +3,6 @@ package protocol
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -50,30 +49,29 @@ func (s *session) noop(context.Context, string) (wire.Reply, error) { return rep
 func (s *session) helpText(_ context.Context, arg string) (wire.Reply, error) {
 	if arg != "" {
 		row := s.srv.commands[strings.ToUpper(strings.TrimSpace(arg))]
-		if row == nil {
-			return reply(502, "Unknown command"), nil
+		if row == nil || row.help == "" {
+			return reply(502, "Not served here"), nil
 		}
 		return reply(214, "Syntax: "+row.help), nil
 	}
 	lines := []string{"Commands:"}
-	var row strings.Builder
-	for i, verb := range slices.Sorted(maps.Keys(s.srv.commands)) {
-		fmt.Fprintf(&row, "%-6s", verb)
-		if i%8 == 7 {
-			lines = append(lines, strings.TrimRight(row.String(), " "))
-			row.Reset()
+	var verbs []string
+	for verb, row := range s.srv.commands {
+		if row.help != "" {
+			verbs = append(verbs, fmt.Sprintf("%-8s", verb))
 		}
 	}
-	if row.Len() > 0 {
-		lines = append(lines, strings.TrimRight(row.String(), " "))
+	slices.Sort(verbs)
+	for row := range slices.Chunk(verbs, 8) {
+		lines = append(lines, strings.TrimRight(strings.Join(row, ""), " "))
 	}
 	return reply(214, append(lines, "End")...), nil
 }
 
 // stat reports on the session and its transfer, or lists a path over the control connection (RFC 959 4.1.3).
 func (s *session) stat(ctx context.Context, arg string) (wire.Reply, error) {
-	if arg = listPath(arg); arg != "" {
-		return s.statPath(ctx, arg)
+	if arg != "" {
+		return s.statPath(ctx, listPath(arg))
 	}
 	lines := []string{"Status:"}
 	if s.account == nil {

@@ -22,7 +22,6 @@ const listBuffer = 16 << 10
 // listPath is the path in the argument of LIST, NLST and STAT: what stands behind options as /bin/ls knows them, which clients
 // send although no RFC has them. They mean nothing here. A file whose name begins with "-" is "./-name".
 func listPath(arg string) string {
-	arg = strings.TrimLeft(arg, " ")
 	for strings.HasPrefix(arg, "-") {
 		_, arg, _ = strings.Cut(arg, " ")
 		arg = strings.TrimLeft(arg, " ")
@@ -67,11 +66,12 @@ func (s *session) mlsd(t *transfer, arg string) job {
 // format appends one entry to a listing. dir is the directory that it is in, shown its name relative to what was asked.
 type format func(b []byte, dir, shown string, e vfs.Info) []byte
 
-// enumerate sends the entries of a directory, a single file, or what matches a pattern in the last segment of arg.
+// enumerate sends the entries of a directory, a single file, or what matches a pattern.
 func (s *session) enumerate(t *transfer, arg string, line format) job {
-	t.name = wire.Join(s.cwd, arg)
+	cwd := s.cwd
+	t.name = wire.Join(cwd, arg)
 	return func(ctx context.Context) (wire.Reply, error) {
-		found, err := t.find(ctx, arg)
+		found, err := t.find(ctx, cwd, arg)
 		if err != nil {
 			return wire.Reply{}, err
 		}
@@ -128,28 +128,21 @@ type found struct {
 	pattern bool
 }
 
-func (t *transfer) find(ctx context.Context, arg string) (found, error) {
+func (t *transfer) find(ctx context.Context, cwd, arg string) (found, error) {
 	asked := strings.TrimRight(arg, "/")
-	above, last := "", asked
-	if i := strings.LastIndexByte(asked, '/'); i >= 0 {
-		above, last = asked[:i+1], asked[i+1:]
-	}
-	pattern := strings.ContainsAny(last, "*?[")
-	if _, err := path.Match(last, ""); err != nil {
-		pattern = false
-	}
-	if pattern { // unless it is a name
-		_, err := t.fs.Stat(ctx, t.name)
-		switch {
-		case err == nil:
-			pattern = false
-		case !errors.Is(err, backend.ErrNotExist) && !errors.Is(err, vfs.ErrName):
-			return found{}, err
+	above := asked[:strings.LastIndexByte(asked, '/')+1]
+	pattern, err := t.isPattern(ctx, asked)
+	switch {
+	case err != nil:
+		return found{}, err
+	case pattern:
+		top, base := cwd, ""
+		if strings.HasPrefix(asked, "/") {
+			top, base = "/", "/"
 		}
-	}
-	if pattern {
-		dir := path.Dir(t.name)
-		return found{dir: dir, shown: above, above: above, entries: matching(t.fs.ReadDir(ctx, dir), last), pattern: true}, nil
+		left := maxGlob
+		entries := t.glob(ctx, top, base, strings.Split(strings.Trim(asked, "/"), "/"), &left)
+		return found{dir: path.Dir(t.name), entries: entries, pattern: true}, nil
 	}
 	shown := ""
 	if asked != "" && asked != "." {
@@ -160,16 +153,84 @@ func (t *transfer) find(ctx context.Context, arg string) (found, error) {
 	return found{dir: t.name, shown: shown, above: above, entries: t.fs.ReadDir(ctx, t.name)}, nil
 }
 
-// matching narrows entries to those whose names match a pattern of path.Match.
-func matching(entries iter.Seq2[vfs.Info, error], pattern string) iter.Seq2[vfs.Info, error] {
+// isPattern reports whether an argument is a pattern: it looks like one, and nothing has it for a name.
+func (t *transfer) isPattern(ctx context.Context, arg string) (bool, error) {
+	if !strings.ContainsAny(arg, "*?[") {
+		return false, nil
+	}
+	for seg := range strings.SplitSeq(arg, "/") {
+		if _, err := path.Match(seg, ""); err != nil {
+			return false, nil
+		}
+	}
+	_, err := t.fs.Stat(ctx, t.name)
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, backend.ErrNotExist), errors.Is(err, vfs.ErrName), errors.Is(err, vfs.ErrNotDir):
+		return true, nil
+	}
+	return false, err
+}
+
+// maxGlob is how many entries a pattern may look at: 450 beyond.
+const maxGlob = 200_000
+
+// glob yields what matches a pattern, segment by segment, by the names that shall be shown. left counts down the entries that may
+// still be looked at.
+func (t *transfer) glob(ctx context.Context, dir, shown string, pattern []string, left *int) iter.Seq2[vfs.Info, error] {
 	return func(yield func(vfs.Info, error) bool) {
-		for e, err := range entries {
+		seg, rest := pattern[0], pattern[1:]
+		if seg == "" || seg == "." || seg == ".." {
+			dir = wire.Join(dir, seg)
+			for e, err := range t.glob(ctx, dir, shown+seg+"/", rest, left) {
+				if !yield(e, err) {
+					return
+				}
+			}
+			return
+		}
+		for e, err := range t.matching(ctx, dir, seg, left) {
+			if err == nil && len(rest) > 0 {
+				if !e.Dir {
+					continue
+				}
+				for e, err := range t.glob(ctx, path.Join(dir, e.Name), shown+e.Name+"/", rest, left) {
+					if !yield(e, err) || err != nil {
+						return
+					}
+				}
+				continue
+			}
+			e.Name = shown + e.Name
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// matching yields the entries of a directory whose names match a pattern of path.Match, or the one of that name.
+func (t *transfer) matching(ctx context.Context, dir, pattern string, left *int) iter.Seq2[vfs.Info, error] {
+	return func(yield func(vfs.Info, error) bool) {
+		if !strings.ContainsAny(pattern, "*?[\\") {
+			e, err := t.fs.Stat(ctx, path.Join(dir, pattern))
+			if !errors.Is(err, backend.ErrNotExist) && !errors.Is(err, vfs.ErrNotDir) {
+				yield(e, err)
+			}
+			return
+		}
+		for e, err := range t.fs.ReadDir(ctx, dir) {
+			if *left--; *left < 0 {
+				yield(vfs.Info{}, fmt.Errorf("the pattern looks at more than %d entries: %w", maxGlob, vfs.ErrBusy))
+				return
+			}
 			if err == nil {
 				if ok, _ := path.Match(pattern, e.Name); !ok {
 					continue
 				}
 			}
-			if !yield(e, err) {
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}

@@ -99,6 +99,10 @@ func (s *session) login(ctx context.Context, password []byte) (wire.Reply, error
 		return reply(421, "Login is not possible now; try again later"), nil
 	}
 	s.account = &account
+	if !s.introduced {
+		s.introduced = true
+		s.srv.introduce(s.remote.Addr())
+	}
 	s.log = s.log.With("user", account.Name)
 	s.cwd = wire.Join("/", account.Home)
 	if !s.utf8 { // FileZilla and Windows ask for it before they log in

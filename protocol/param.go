@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"sluice/backend/vfs"
 	"sluice/protocol/codec"
 	"sluice/protocol/listing"
 	"sluice/protocol/wire"
@@ -80,11 +81,12 @@ func (s *session) setStru(_ context.Context, arg string) (wire.Reply, error) {
 
 // restart is RFC 3659 5. Whether the file reaches that far shows when it is used.
 func (s *session) restart(_ context.Context, arg string) (wire.Reply, error) {
+	s.rest, s.limit = 0, nil // an earlier one is not meant any more, even if this one is refused
 	n, err := wire.Number(arg)
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	s.rest, s.limit = n, nil
+	s.rest = n
 	return reply(350, fmt.Sprintf("Restarting at %d; send STOR or RETR", n)), nil
 }
 
@@ -95,8 +97,11 @@ func (s *session) allo(_ context.Context, arg string) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, err
 	}
+	if used, limit := s.quota(); limit > 0 && n > limit-used {
+		return wire.Reply{}, vfs.ErrQuota
+	}
 	s.announced = n
-	return reply(200, "Noted; nothing has to be allocated"), nil
+	return reply(202, "Noted; nothing has to be allocated"), nil
 }
 
 // pasv is RFC 959 4.1.2. The reply keeps the parentheses that clients look for.

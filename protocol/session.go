@@ -45,7 +45,9 @@ type session struct {
 	in       *wire.Reader
 	out      *bufio.Writer
 	items    chan item
+	alarms   chan alarm
 	reader   sync.WaitGroup
+	seen     int64 // items read; the reader's alone
 	data     *dataconn.Session
 	secure   bool
 	cert     *x509.Certificate
@@ -64,35 +66,43 @@ type session struct {
 	bad      int // commands in a row
 	denied   int
 
-	name      string   // of USER
-	account   *Account // nil before login
-	cwd       string
-	form      codec.Form   // TYPE, MODE and STRU
-	names     wire.Charset // of file names
-	utf8      bool         // OPTS UTF8 ON: whatever the user's profile says
-	protect   bool         // PROT P
-	cleared   bool         // CCC: the control connection is in the clear again
-	facts     listing.Facts
-	digest    string // of OPTS HASH
-	rest      int64
-	limit     *int64 // of RANG: the byte behind the last one
-	renaming  string // of RNFR
-	copying   string // of SITE CPFR
-	announced int64  // by ALLO: the size of the next upload
-	epsvAll   bool
-	expected  dataSource // of the next transfer; nil before PASV and the like
+	introduced bool     // has logged in once
+	name       string   // of USER
+	account    *Account // nil before login
+	cwd        string
+	form       codec.Form   // TYPE, MODE and STRU
+	names      wire.Charset // of file names
+	utf8       bool         // OPTS UTF8 ON: whatever the user's profile says
+	protect    bool         // PROT P
+	cleared    bool         // CCC: the control connection is in the clear again
+	facts      listing.Facts
+	digest     string // of OPTS HASH
+	rest       int64
+	limit      *int64 // of RANG: the byte behind the last one
+	renaming   string // of RNFR
+	copying    string // of SITE CPFR
+	announced  int64  // by ALLO: the size of the next upload
+	epsvAll    bool
+	expected   dataSource // of the next transfer; nil before PASV and the like
+}
+
+// alarm is an ABOR, or the loss of the connection, told as soon as it is read, however many commands wait in front of it.
+type alarm struct {
+	seq   int64 // of the item
+	cause error
 }
 
 // item is one command, or why there is none.
 type item struct {
+	seq  int64 // counts up
 	cmd  wire.Command
 	err  error
 	last bool // the reader has ended: what comes next depends on this command, or cannot be read
 }
 
-// serve runs one session to its end.
-func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
-	s := &session{srv: srv, raw: conn, conn: conn, begun: time.Now(), idle: srv.cfg.IdleTimeout, implicit: mode == Implicit}
+// serve runs one session to its end. With a refusal it says nothing else to the client.
+func serve(srv *Server, conn net.Conn, mode Mode, refusal string) {
+	s := &session{srv: srv, raw: conn, conn: conn, begun: time.Now(), idle: srv.cfg.IdleTimeout, implicit: mode == Implicit, alarms: make(chan alarm, 1)}
 	s.reset(false)
 	s.remote, s.local = addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr())
 	s.log = srv.cfg.Logger.With("session", rand.Text()[:8], "remote", s.remote.String())
@@ -110,8 +120,8 @@ func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
 		}
 		s.protect = true
 	}
-	if full {
-		s.reply(reply(421, "Too many connections; try again later"))
+	if refusal != "" {
+		s.reply(reply(421, refusal))
 		s.flush()
 		return
 	}
@@ -144,7 +154,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // control makes conn the connection that commands are read from and replies written to.
 func (s *session) control(conn net.Conn) {
-	s.conn, s.in, s.out = conn, wire.NewReader(conn), bufio.NewWriterSize(conn, 512)
+	s.conn, s.in, s.out = conn, wire.NewReader(conn), bufio.NewWriterSize(&replyWriter{conn}, 512)
 }
 
 // end releases everything and waits for every goroutine of the session. A panic ends here: this session, not the process.
@@ -162,6 +172,9 @@ func (s *session) end() {
 	s.srv.cfg.Passive.Remove(s.data)
 	s.hangUp()
 	s.logout()
+	if !s.introduced {
+		s.srv.introduce(s.remote.Addr())
+	}
 	s.log.Debug("session ends", "duration", time.Since(s.begun))
 }
 
@@ -207,10 +220,20 @@ func (s *session) read() {
 	in, items := s.in, make(chan item, maxAhead)
 	s.items = items
 	s.reader.Go(func() {
+		quitting := false
 		for {
+			s.seen++
 			cmd, err := in.ReadCommand()
-			it := item{cmd: cmd, err: err}
-			it.last = cmd.Verb == "AUTH" || cmd.Verb == "CCC" || err != nil && !errors.Is(err, wire.ErrTooLong) && !errors.Is(err, wire.ErrSyntax)
+			it := item{seq: s.seen, cmd: cmd, err: err}
+			lost := err != nil && !errors.Is(err, wire.ErrTooLong) && !errors.Is(err, wire.ErrSyntax)
+			it.last = lost || cmd.Verb == "AUTH" || cmd.Verb == "CCC"
+			quitting = quitting || cmd.Verb == "QUIT"
+			switch {
+			case lost && !quitting:
+				s.alarm(alarm{it.seq, errLost})
+			case cmd.Verb == "ABOR":
+				s.alarm(alarm{it.seq, errAborted})
+			}
 			select {
 			case items <- it:
 			case <-s.ctx.Done():
@@ -221,6 +244,15 @@ func (s *session) read() {
 			}
 		}
 	})
+}
+
+// alarm tells the loop; of two that it has not seen yet, the later one counts for what the earlier one would.
+func (s *session) alarm(a alarm) {
+	select {
+	case <-s.alarms:
+	default:
+	}
+	s.alarms <- a
 }
 
 // loop serves commands until the session ends.
@@ -270,8 +302,13 @@ func (s *session) wait() {
 	select {
 	case it := <-items:
 		s.take(it)
+	case a := <-s.alarms:
+		if s.current != nil && s.current.seq < a.seq {
+			s.current.cancel(a.cause)
+		}
 	case ev := <-events:
 		s.reply(ev.reply)
+		s.current.opened = true
 		if ev.final {
 			s.current = nil
 			s.lastSeen = time.Now()
@@ -296,9 +333,6 @@ func (s *session) take(it item) {
 		if !errors.Is(it.err, io.EOF) {
 			s.log.Debug("control connection lost", "error", it.err)
 		}
-		if s.current != nil && !s.quitting() {
-			s.current.cancel(errLost)
-		}
 		return
 	}
 	row := s.srv.commands[it.cmd.Verb]
@@ -307,24 +341,11 @@ func (s *session) take(it item) {
 		s.dispatch(it)
 		return
 	case row == nil:
-	case row.abort:
-		s.current.cancel(errAborted)
-	case row.during && len(s.held) == 0:
+	case row.during && len(s.held) == 0 && s.current.opened:
 		s.dispatch(it)
 		return
 	}
 	s.held = append(s.held, it)
-}
-
-// quitting reports whether the client has said QUIT behind the transfer: then the transfer goes on although it has closed
-// the control connection.
-func (s *session) quitting() bool {
-	for _, it := range s.held {
-		if it.cmd.Verb == "QUIT" {
-			return true
-		}
-	}
-	return false
 }
 
 // dispatch answers one command.
@@ -407,7 +428,7 @@ func (s *session) execute(it item) wire.Reply {
 		return reply(501, "Syntax: "+row.help)
 	}
 	if row.start != nil {
-		return s.begin(cmd, arg, row)
+		return s.begin(it.seq, cmd, arg, row)
 	}
 	rep, err := row.run(s, s.ctx, arg)
 	if err != nil {
@@ -425,17 +446,24 @@ func (s *session) clear(keeps mark) {
 	}
 }
 
-func (s *session) reply(r wire.Reply) {
-	_, _ = s.out.Write(r.Append(nil)) // an error shows at Flush
+// replyWriter gives each write of replies its own time: a client that does not read is given up.
+type replyWriter struct{ conn net.Conn }
+
+func (w *replyWriter) Write(p []byte) (int, error) {
+	_ = w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return w.conn.Write(p)
 }
 
-func (s *session) flush() {
-	if s.out.Buffered() == 0 {
-		return
-	}
-	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if err := s.out.Flush(); err != nil {
-		// The client is gone or does not read. The reader notices that too, once the connection is closed.
+func (s *session) reply(r wire.Reply) {
+	_, err := s.out.Write(r.Append(nil))
+	s.delivered(err)
+}
+
+func (s *session) flush() { s.delivered(s.out.Flush()) }
+
+// delivered closes the connection of a client that is gone or does not read. The reader of commands notices that too.
+func (s *session) delivered(err error) {
+	if err != nil {
 		s.log.Debug("reply not delivered", "error", err)
 		_ = s.conn.Close()
 	}

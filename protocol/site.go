@@ -27,7 +27,7 @@ func siteTable() map[string]*command {
 		"RMDIR":   {run: (*session).rmd, arg: needed, feat: "SITE RMDIR", help: "SITE RMDIR path"},
 		"UTIME":   {run: (*session).siteUtime, arg: needed, feat: "SITE UTIME", help: "SITE UTIME YYYYMMDDhhmm[ss] path"},
 		"COPY":    {start: (*session).siteCopy, local: true, arg: needed, feat: "SITE COPY", help: "SITE COPY from to"},
-		"CPFR":    {run: (*session).siteCpfr, arg: needed, keeps: markRNFR, help: "SITE CPFR path"},
+		"CPFR":    {run: (*session).siteCpfr, arg: needed, help: "SITE CPFR path"},
 		"CPTO":    {start: (*session).siteCpto, local: true, arg: needed, help: "SITE CPTO path"},
 		"QUOTA":   {run: (*session).siteQuota, arg: none, help: "SITE QUOTA"},
 	}
@@ -144,7 +144,7 @@ func (s *session) siteQuota(context.Context, string) (wire.Reply, error) {
 }
 
 func (s *session) quota() (used, limit int64) {
-	if s.account.Quota == nil {
+	if s.account == nil || s.account.Quota == nil {
 		return 0, 0
 	}
 	return s.account.Quota()

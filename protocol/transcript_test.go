@@ -76,7 +76,11 @@ func startServer(t *testing.T, config map[string]string) *wiretest.Server {
 	if !ok {
 		t.Fatalf("match %q", config["match"])
 	}
-	passive, err := dataconn.Listen(t.Context(), dataconn.Config{FirstPort: 21000, LastPort: 21003, Match: match, Listen: network.Listen})
+	lastPort := 21003
+	if config["ports"] == "1" {
+		lastPort = 21000
+	}
+	passive, err := dataconn.Listen(t.Context(), dataconn.Config{FirstPort: 21000, LastPort: lastPort, Match: match, Listen: network.Listen})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 // transfer is one command that uses a data connection. It runs in a goroutine of its own, on copies of the session's state:
 // whatever the client sends meanwhile changes nothing for it. It tells the session its replies as events.
 type transfer struct {
+	seq      int64 // of its command
 	verb     string
 	name     string // absolute
 	fs       vfs.FS
@@ -33,6 +34,7 @@ type transfer struct {
 
 	cancel context.CancelCauseFunc
 	events chan event
+	opened bool // the client has heard a preliminary reply: others may come before the final one. The session's alone
 	begun  time.Time
 	bytes  atomic.Int64
 }
@@ -53,8 +55,9 @@ type event struct {
 type job func(context.Context) (wire.Reply, error)
 
 // begin starts a transfer command, or another one that takes its time. It returns a reply if it cannot be started.
-func (s *session) begin(cmd wire.Command, arg string, row *command) wire.Reply {
+func (s *session) begin(seq int64, cmd wire.Command, arg string, row *command) wire.Reply {
 	t := &transfer{
+		seq:  seq,
 		verb: cmd.Verb, fs: s.account.FS, form: s.form, rest: s.rest, limit: s.limit,
 		lenient: s.account.LenientClose, patience: s.srv.cfg.ConnectTimeout, stall: s.srv.cfg.StallTimeout,
 		events: make(chan event), begun: time.Now(),

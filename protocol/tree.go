@@ -78,8 +78,11 @@ func (s *session) rnfr(ctx context.Context, arg string) (wire.Reply, error) {
 	if name == "/" {
 		return wire.Reply{}, fmt.Errorf("the root: %w", backend.ErrPermission)
 	}
-	if _, err := s.account.FS.Stat(ctx, name); err != nil && !hidden(err) {
+	switch info, err := s.account.FS.Stat(ctx, name); {
+	case err != nil && !hidden(err):
 		return wire.Reply{}, err
+	case err == nil && !info.Rights.Has(vfs.Rename):
+		return wire.Reply{}, fmt.Errorf("no right to rename: %w", backend.ErrPermission)
 	}
 	s.renaming = name
 	return reply(350, "Ready for RNTO"), nil

@@ -16,19 +16,22 @@ import (
 
 // stor is RFC 959 4.1.3, from the offset of REST on (RFC 3659 5).
 func (s *session) stor(t *transfer, arg string) job {
-	t.name = s.path(arg)
-	return t.put(t.rest)
+	return s.upload(t, arg, t.rest)
 }
 
 // appe is RFC 959 4.1.3. An offset of REST would contradict it.
 func (s *session) appe(t *transfer, arg string) job {
-	t.name = s.path(arg)
 	t.rest = 0
-	return t.put(vfs.AtEnd)
+	return s.upload(t, arg, vfs.AtEnd)
 }
 
-func (t *transfer) put(offset int64) job {
+func (s *session) upload(t *transfer, arg string, offset int64) job {
+	t.name = s.path(arg)
+	directory := strings.HasSuffix(arg, "/")
 	return func(ctx context.Context) (wire.Reply, error) {
+		if directory {
+			return wire.Reply{}, vfs.ErrName
+		}
 		if t.limit != nil {
 			return reply(504, "RANG is for RETR and HASH"), nil
 		}
@@ -97,7 +100,7 @@ func (u *upload) put(offset int64, opts vfs.PutOptions) (wire.Reply, error) {
 	case u.conn != nil:
 		u.conn.Abort()
 	}
-	if u.err != nil {
+	if u.err != nil && !errors.Is(u.err, io.EOF) { // which is no error: the client has done its part
 		err = u.err // the first cause, whatever was made of it on the way
 	}
 	if errors.Is(err, errNoRestart) {

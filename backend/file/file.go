@@ -71,6 +71,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("file store %s: %w", cfg.Path, err)
 	}
 	if err := os.MkdirAll(cfg.Path, 0o750); err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) && errors.Is(err, syscall.ENOTDIR) {
+			return nil, fmt.Errorf("file store: %s is a file; a directory is needed", p.Path)
+		}
 		return nil, fmt.Errorf("file store: %w", classify(err))
 	}
 	root, err := os.OpenRoot(cfg.Path)

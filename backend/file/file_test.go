@@ -169,6 +169,47 @@ func TestReadAcrossForeignWrite(t *testing.T) {
 }
 
 // TestSymlinks: they are not objects, and lead nowhere.
+// TestOpenFile: a path that is a file, or leads through one, is told apart from one that is missing.
+func TestOpenFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	write(t, name, "")
+	for _, path := range []string{name, filepath.Join(name, "d", "e")} {
+		_, err := Open(t.Context(), Config{Path: path})
+		if want := "file store: " + name + " is a file; a directory is needed"; err == nil || err.Error() != want {
+			t.Errorf("Open %s: %v, want %s", path, err, want)
+		}
+	}
+}
+
+// TestFolderTimes: a folder is listed with the time at which something last came into it or went, whatever its name is written as.
+func TestFolderTimes(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	long := strings.Repeat("n", 300)
+	for _, key := range []string{"d/x", "e//x", long + "/x"} {
+		put(t, s, key, "", backend.Attributes{})
+	}
+	when := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	for _, prefix := range []string{"d/", "e//", long + "/"} {
+		if err := os.Chtimes(filepath.Join(dir, folder(prefix)), time.Time{}, when); err != nil {
+			t.Fatal(err)
+		}
+		parent := prefix[:strings.LastIndexByte(strings.TrimSuffix(prefix, "/"), '/')+1]
+		var got backend.Entry
+		for e, err := range s.List(t.Context(), parent, backend.ListOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Key == prefix {
+				got = e
+			}
+		}
+		if !got.Prefix || !got.Updated.Equal(when) {
+			t.Errorf("%.10q: %v, want %v", prefix, got.Updated, when)
+		}
+	}
+}
+
 func TestSymlinks(t *testing.T) {
 	outside := t.TempDir()
 	write(t, filepath.Join(outside, "secret"), "secret")

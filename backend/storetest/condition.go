@@ -11,7 +11,7 @@ import (
 
 var conditionCases = []testcase{
 	{"PutConditions", "", testPutConditions},
-	{"CommitConditions", "", testCommitConditions},
+	{"CommitConditions", CommitCondition, testCommitConditions},
 	{"CopyConditions", CopyCondition, testCopyConditions},
 	{"CopySourceVersion", CopySource, testCopySource},
 	{"DeleteConditions", DeleteVersion, testDeleteConditions},
@@ -213,6 +213,9 @@ func testCopyReplace(t *suite) {
 		if o.ETag != st.ETag || o.Size != st.Size {
 			t.Errorf("Copy returned %+v, Stat %+v", o, st)
 		}
+	}
+	if t.lacks(StickyAttributes) {
+		return
 	}
 	if _, err := t.s.Copy(t.Context(), "o", "o", backend.CopyOptions{Replace: &backend.Attributes{}}); err != nil {
 		t.Fatalf("Copy onto itself: %v", err)

@@ -12,7 +12,7 @@ import (
 var resumeCases = []testcase{
 	{"Resume", "", testResume},
 	{"ResumeParts", "", testResumeParts},
-	{"ResumeCondition", "", testResumeCondition},
+	{"ResumeCondition", CommitCondition, testResumeCondition},
 	{"ResumeCopyPart", "", testResumeCopyPart},
 	{"ResumeUnknown", "", testResumeUnknown},
 	{"ResumeAborted", AbortedUploads, testResumeAborted},

@@ -20,21 +20,24 @@ type Gap string
 
 // The gaps of servers that the drivers are tested with.
 const (
-	Nested         Gap = "a beside a/b"                      // an object cannot have the name of a folder
-	EmptySegments  Gap = "empty segments"                    // a//b, or a leading slash
-	ControlBytes   Gap = "control bytes in a listing"        // a listing that is not URL-encoded holds none
-	FullMarkers    Gap = "content in a marker"               // bytes in a key that ends in a slash
-	LongKeys       Gap = "long keys"                         // keys of Caps.MaxKey bytes
-	LongNames      Gap = "long names"                        // a segment of more than 255 bytes
-	Backslash      Gap = "backslash"                         // a backslash in a key
-	ReadCondition  Gap = "condition on read"                 // OpenOptions.ETag
-	CopyCondition  Gap = "condition on the target of copy"   // CopyOptions.If
-	CopySource     Gap = "condition on the source of copy"   // CopyOptions.SrcETag, CopyPartOptions.SrcETag
-	DeleteVersion  Gap = "condition on delete"               // DeleteOptions.ETag
-	AbsentETag     Gap = "condition on a missing object"     // Condition.ETag where there is no object
-	TemporaryNames Gap = "temporary names"                   // a replacement under way is listed under a name of its own
-	ConditionRaces Gap = "condition under concurrent writes" // several create-only writes at once
-	AbortedUploads Gap = "end of aborted uploads"            // what was written of an aborted upload can be found again
+	Nested           Gap = "a beside a/b"                      // an object cannot have the name of a folder
+	EmptySegments    Gap = "empty segments"                    // a//b, or a leading slash
+	ControlBytes     Gap = "control bytes in a listing"        // a listing that is not URL-encoded holds none
+	FullMarkers      Gap = "content in a marker"               // bytes in a key that ends in a slash
+	LongKeys         Gap = "long keys"                         // keys of Caps.MaxKey bytes
+	LongNames        Gap = "long names"                        // a segment of more than 255 bytes
+	Backslash        Gap = "backslash"                         // a backslash in a key
+	ReadCondition    Gap = "condition on read"                 // OpenOptions.ETag
+	CopyCondition    Gap = "condition on the target of copy"   // CopyOptions.If
+	CopySource       Gap = "condition on the source of copy"   // CopyOptions.SrcETag, CopyPartOptions.SrcETag
+	DeleteVersion    Gap = "condition on delete"               // DeleteOptions.ETag
+	AbsentETag       Gap = "condition on a missing object"     // Condition.ETag where there is no object
+	TemporaryNames   Gap = "temporary names"                   // a replacement under way is listed under a name of its own
+	CommitCondition  Gap = "condition on commit"               // PutOptions.If of an upload
+	StickyAttributes Gap = "attributes replaced by none"       // what is not said about an object stays as it was
+	ConditionRaces   Gap = "condition under concurrent writes" // several create-only writes at once
+	SharedParts      Gap = "several uploads of one key"        // the first commit drops the parts of the others
+	AbortedUploads   Gap = "end of aborted uploads"            // what was written of an aborted upload can be found again
 )
 
 // Options adjust the suite to a store.

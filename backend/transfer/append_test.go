@@ -52,6 +52,25 @@ func TestAppendServerSide(t *testing.T) {
 	}
 }
 
+// Large objects are copied in slices, unless the store is better at whole ones.
+func TestCuts(t *testing.T) {
+	caps := backend.Caps{CopyPart: true, MinPart: 5 << 20, MaxCopyPart: 5 << 30}
+	for _, tc := range []struct {
+		size  int64
+		free  int
+		whole bool
+		want  int
+	}{
+		{0, 100, false, 0}, {1 << 20, 100, false, 0}, {5 << 20, 100, false, 1}, {10 << 30, 100, false, 20}, {10 << 30, 10, false, 2}, {10 << 30, 1, false, 0},
+		{4 << 30, 100, true, 1}, {10 << 30, 100, true, 2}, {10 << 30, 1, true, 0},
+	} {
+		caps.CopyWhole = tc.whole
+		if got := cuts(caps, tc.size, tc.free); got != tc.want {
+			t.Errorf("%d bytes, %d free, whole %v: %d, want %d", tc.size, tc.free, tc.whole, got, tc.want)
+		}
+	}
+}
+
 func TestAppendToChanged(t *testing.T) {
 	caps := smallCaps()
 	for _, head := range []int{0, 3, 100} {

@@ -123,7 +123,7 @@ func pieces(size, limit int64) int64 {
 // cuts is how many part numbers, free at most, a server-side copy of size bytes takes. 0: it cannot be done.
 func cuts(caps backend.Caps, size int64, free int) int {
 	n := pieces(size, max(1, min(copySlice, caps.MaxCopyPart)))
-	if n > int64(free) {
+	if n > int64(free) || caps.CopyWhole {
 		n = pieces(size, max(1, caps.MaxCopyPart))
 	}
 	if n == 0 || n > int64(free) || size/n < caps.MinPart {

@@ -65,7 +65,7 @@ func fileInfo(name string, rights Rights, obj backend.Object) Info {
 // entry is what a name stands for: a directory, a file, or nothing.
 type entry struct {
 	dir  bool
-	made time.Time // of the directory's marker, if one was seen
+	made time.Time // of a marker of the directory, if one was seen
 	file *backend.Object
 }
 
@@ -94,6 +94,9 @@ func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
 		return entry{}, err
 	}
 	if e.dir {
+		if e.made.IsZero() {
+			e.made = marked.made
+		}
 		return e, nil
 	}
 	if marked.dir || marked.file != nil {

@@ -100,10 +100,14 @@ func (m *merger) add(row backend.Entry, name string) bool {
 	switch dir, legacy := strings.CutSuffix(name, folderSuffix); {
 	case row.Prefix && legacy: // a directory of that name cannot be named by a client
 	case row.Prefix:
+		when := row.Time()
 		if i := len(m.held) - 1; i >= 0 && m.held[i].Name == name {
+			if m.held[i].Dir {
+				when = m.held[i].ModTime
+			}
 			m.held = m.held[:i]
 		}
-		m.emit(dirInfo(name, m.rights, time.Time{}))
+		m.emit(dirInfo(name, m.rights, when.UTC()))
 	case legacy:
 		if !slices.Contains(m.seen, dir) && !slices.Contains(m.mounts, dir) {
 			m.send(dirInfo(dir, m.rights, row.Time().UTC()))

@@ -10,13 +10,10 @@ import (
 	"net"
 	"net/textproto"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
-
-	"sluice/backend/storetest/versitygw"
 )
 
 // ftpClient is an FTPS client that can end its connections in every wrong way.
@@ -163,13 +160,4 @@ func (d *daemon) untouched(c *ftpClient) {
 			d.t.Fatalf("left behind: %v", left)
 		}
 	}
-}
-
-// uploads names what the store holds of uploads that are not finished.
-func (d *daemon) uploads() []string {
-	d.t.Helper()
-	if d.s3 != nil {
-		return d.s3.Uploads(d.t)
-	}
-	return versitygw.Files(d.t, filepath.Join(d.data, ".sluice", "uploads"))
 }

@@ -8,21 +8,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"sluice/backend/storetest/versitygw"
 )
 
 // replica runs another program on the same store.
 func (d *daemon) replica() *daemon {
 	d.t.Helper()
-	other := &daemon{t: d.t, dir: d.t.TempDir(), data: d.data, s3: d.s3, log: &syncBuffer{}}
-	other.start()
-	return other
+	return startOn(d.t, d.place)
 }
 
 // kill ends the program as nothing else does.
@@ -46,15 +41,6 @@ func (d *daemon) clean() {
 			d.t.Fatalf("left behind: %q", left)
 		}
 	}
-}
-
-// records names the objects that the program keeps for itself.
-func (d *daemon) records() []string {
-	d.t.Helper()
-	if d.s3 != nil {
-		return d.s3.Objects(d.t, ".sluice")
-	}
-	return versitygw.Files(d.t, filepath.Join(d.data, ".sluice.dir..sluice"))
 }
 
 // size asks for the size of a file in a session of its own; -1: there is none.
@@ -86,13 +72,7 @@ func (d *daemon) killed(cmd *exec.Cmd, kill func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	uploaded := func() int64 {
-		if d.s3 != nil {
-			return d.s3.Uploaded(t)
-		}
-		return versitygw.Bytes(t, filepath.Join(d.data, ".sluice", "uploads"))
-	}
-	for deadline := time.Now().Add(time.Minute); uploaded() < 20<<20; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); d.bytes() < 20<<20; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no parts arrive")
 		}

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/backend/storetest/fakegcs"
 	"sluice/backend/storetest/versitygw"
 )
 
@@ -60,14 +61,13 @@ func tool(t *testing.T, name string) string {
 
 // daemon is a running `sluice serve`.
 type daemon struct {
+	place
 	t        *testing.T
 	dir      string // of its configuration
-	data     string // directory of the file store
 	args     []string
 	ca       string // PEM file
 	explicit int
 	implicit int
-	s3       *versitygw.Gateway // nil on the file store
 	cmd      *exec.Cmd
 	log      *syncBuffer
 }
@@ -79,32 +79,62 @@ const (
 
 // stores runs a test over every kind of store that the program can serve here. more is more lines of its configuration.
 func stores(t *testing.T, f func(t *testing.T, d *daemon), more ...string) {
+	onDisk(t, f, more...)
+	t.Run("gcs", func(t *testing.T) {
+		server := fakegcs.Start(t)
+		f(t, startOn(t, place{
+			config:  fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true}", server.Bucket, server.Endpoint),
+			uploads: func() []string { return server.Names(t, ".sluice/parts/") },
+			records: func() []string { return server.Names(t, ".sluice/") },
+			bytes:   func() int64 { return int64(len(server.Names(t, ".sluice/parts/"))-1) * 8 << 20 },
+		}, more...))
+	})
+}
+
+// onDisk runs a test over the stores that keep their objects on disk, where there is room for large ones.
+func onDisk(t *testing.T, f func(t *testing.T, d *daemon), more ...string) {
 	t.Run("file", func(t *testing.T) { f(t, start(t, nil, more...)) })
 	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t), more...)) })
+}
+
+// place is a store, and what can be seen of it behind the program's back.
+type place struct {
+	config  string          // as the configuration tells it
+	uploads func() []string // names what there is of uploads that are not finished
+	bytes   func() int64    // of those
+	records func() []string // names the objects that the program keeps for itself
 }
 
 // start runs the program on the file store, or on an S3 server.
 func start(t *testing.T, s3 *versitygw.Gateway, more ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, dir: t.TempDir(), s3: s3, log: &syncBuffer{}}
-	d.data = filepath.Join(d.dir, "data")
-	d.start(more...)
-	return d
+	if s3 == nil {
+		data := filepath.Join(t.TempDir(), "data")
+		uploads := filepath.Join(data, ".sluice", "uploads")
+		return startOn(t, place{
+			config:  "{type: file, path: " + data + "}",
+			uploads: func() []string { return versitygw.Files(t, uploads) },
+			bytes:   func() int64 { return versitygw.Bytes(t, uploads) },
+			records: func() []string { return versitygw.Files(t, filepath.Join(data, ".sluice.dir..sluice")) },
+		}, more...)
+	}
+	return startOn(t, place{
+		config: fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
+			s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey),
+		uploads: func() []string { return s3.Uploads(t) },
+		bytes:   func() int64 { return s3.Uploaded(t) },
+		records: func() []string { return s3.Objects(t, ".sluice") },
+	}, more...)
 }
 
-// start writes the configuration and runs the program.
-func (d *daemon) start(more ...string) {
-	t, s3 := d.t, d.s3
+// startOn runs the program on a store.
+func startOn(t *testing.T, store place, more ...string) *daemon {
 	t.Helper()
 	bin := binary(t)
+	d := &daemon{t: t, dir: t.TempDir(), place: store, log: &syncBuffer{}}
 	d.ca = certificate(t, d.dir)
 	ports := freePorts(t, 10)
 	d.explicit, d.implicit = ports[0], ports[1]
-	store := "{type: file, path: " + d.data + "}"
-	if s3 != nil {
-		store = fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
-			s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey)
-	}
 	hash := exec.Command(bin, "user", "hash")
 	hash.Stdin = strings.NewReader(password + "\n")
 	hashed, err := hash.Output()
@@ -118,13 +148,14 @@ stores:
   main: %s
 users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}]}
-`, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store, user, strings.TrimSpace(string(hashed)))
+`, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store.config, user, strings.TrimSpace(string(hashed)))
 	config += strings.Join(more, "\n") + "\n"
 	if err := os.WriteFile(filepath.Join(d.dir, "sluice.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.stop)
 	d.serve()
+	return d
 }
 
 // serve runs the program with the configuration that is there.

@@ -27,8 +27,9 @@ import (
 type options struct {
 	Log         *slog.Logger
 	Grace       time.Duration                  // for transfers that run when ctx ends
-	Reload      <-chan os.Signal               // each value calls Load; nil: never
+	Reload      <-chan os.Signal               // each value calls Load, whatever has changed; nil: never
 	Load        func() (*config.Config, error) // the configuration anew
+	Poll        time.Duration                  // how often to look whether its files have changed; 0: never
 	PassiveHost string                         // address of the passive ports; empty: all
 	Ready       func()                         // called once, when everything listens; may be nil
 }
@@ -103,6 +104,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		NoDeflate:  !cfg.Transfer.Compression,
 		Logger:     log,
 
+		MaxSessions:    cfg.Listen.Sessions,
 		ClearGreeting:  cfg.Listen.ClearGreeting,
 		LoginTimeout:   cfg.Timeouts.Login,
 		IdleTimeout:    cfg.Timeouts.Idle,
@@ -135,21 +137,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		opts.Ready()
 	}
 
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-opts.Reload:
-			next, err := reload(opts.Load, stores, engine, certificates, driver)
-			if err != nil {
-				log.ErrorContext(ctx, "the configuration was not reloaded: the old one stays", logs.Error, err)
-				break
-			}
-			log.InfoContext(ctx, "the configuration was reloaded", logs.Users, len(next.Users))
-			for _, key := range restartOnly(cfg, next) {
-				log.WarnContext(ctx, "a change takes effect at the next start only", logs.Key, key)
-			}
-		}
-	}
+	follow(ctx, cfg, opts, func() (*config.Config, error) { return reload(opts.Load, stores, engine, certificates, driver) })
 	log.InfoContext(ctx, "stopping", logs.Grace, opts.Grace)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), opts.Grace)
 	defer cancel()

@@ -9,11 +9,15 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/backend"
+	"sluice/backend/azure"
 	"sluice/backend/file"
+	"sluice/backend/gcs"
 	"sluice/backend/s3"
 	"sluice/cache"
 	"sluice/cmd/sluice/internal/config"
@@ -87,6 +91,14 @@ func openStore(ctx context.Context, name string, s config.Store, resume time.Dur
 			Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
 			AccessKey: s.AccessKey, SecretKey: string(s.SecretKey), Checksum: s.Checksum,
 		})
+	case "gcs":
+		store, err = gcs.Open(ctx, gcsConfig(s))
+	case "azure":
+		store, err = azure.Open(ctx, azure.Config{
+			Account: s.Account, Container: s.Container, Endpoint: s.Endpoint,
+			AccountKey: string(s.AccountKey), SAS: string(s.SAS), ConnectionString: string(s.ConnectionString),
+			AccessTier: s.AccessTier, EncryptionKey: string(s.EncryptionKey), EncryptionScope: s.EncryptionScope,
+		})
 	default:
 		err = fmt.Errorf("unknown type %s", s.Type)
 	}
@@ -103,6 +115,22 @@ func keep(resume time.Duration) time.Duration {
 		return -1
 	}
 	return resume + time.Hour
+}
+
+// gcsConfig is how a store of type gcs is reached. As in Google's own libraries, STORAGE_EMULATOR_HOST names an emulator, which wants no
+// credentials.
+func gcsConfig(s config.Store) gcs.Config {
+	c := gcs.Config{
+		Bucket: s.Bucket, Endpoint: s.Endpoint, CredentialsFile: s.CredentialsFile, Anonymous: s.Anonymous, UserProject: s.UserProject,
+		StorageClass: s.StorageClass, KMSKey: s.KMSKey, CustomerKey: string(s.CustomerKey),
+	}
+	if host := os.Getenv("STORAGE_EMULATOR_HOST"); host != "" && c.Endpoint == "" {
+		if !strings.Contains(host, "://") {
+			host = "http://" + host
+		}
+		c.Endpoint, c.Anonymous, c.CredentialsFile = host, true, ""
+	}
+	return c
 }
 
 // reach asks the store whether it is there, or else for a first row.
@@ -171,11 +199,17 @@ func probeObject(ctx context.Context, name string, s config.Store, store backend
 // explain turns an error of a store into a sentence that says what to do. verb is what was tried.
 func explain(name string, s config.Store, verb string, err error) error {
 	where := s.Path
-	if s.Type != "file" {
+	switch s.Type {
+	case "s3", "gcs":
 		where = "bucket " + s.Bucket
-		if s.Endpoint != "" {
-			where += " at " + s.Endpoint
+	case "azure":
+		where = "container " + s.Container
+		if s.Account != "" {
+			where += " of " + s.Account
 		}
+	}
+	if s.Endpoint != "" {
+		where += " at " + s.Endpoint
 	}
 	advice := "correct its configuration"
 	switch {

@@ -117,6 +117,86 @@ func TestReachS3(t *testing.T) {
 	}
 }
 
+// A store of type gcs is reached with what the configuration says, or where STORAGE_EMULATOR_HOST says.
+func TestReachGCS(t *testing.T) {
+	var asked string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Path + " " + r.URL.Query().Get("userProject")
+		w.Header().Set("Content-Type", "application/json")
+		if strings.Contains(r.URL.Path, "/good/") {
+			_, _ = fmt.Fprint(w, "{}")
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = fmt.Fprint(w, `{"error": {"code": 404, "message": "The specified bucket does not exist."}}`)
+	}))
+	defer server.Close()
+	for _, tt := range []struct {
+		name string
+		s    config.Store
+		env  string
+		want string // the error
+	}{
+		{"good", config.Store{Type: "gcs", Bucket: "good", Endpoint: server.URL, Anonymous: true, UserProject: "payer"}, "", ""},
+		{"emulator", config.Store{Type: "gcs", Bucket: "good", UserProject: "payer", CredentialsFile: "none"}, server.Listener.Addr().String(), ""},
+		{"emulator by URL", config.Store{Type: "gcs", Bucket: "good", UserProject: "payer"}, server.URL, ""},
+		{"configured first", config.Store{Type: "gcs", Bucket: "good", Endpoint: server.URL, Anonymous: true, UserProject: "payer"}, "127.0.0.1:1", ""},
+		{"no bucket", config.Store{Type: "gcs", Bucket: "lab", Endpoint: server.URL, Anonymous: true}, "", "store lab: bucket lab does not exist at URL: create it or correct the name"},
+		{"no file", config.Store{Type: "gcs", Bucket: "lab", CredentialsFile: "none"}, "", "store lab (bucket lab): cannot open: credentials file: open none: no such file or directory; create it, or correct the name"},
+	} {
+		t.Setenv("STORAGE_EMULATOR_HOST", tt.env)
+		asked = ""
+		store, err := openStore(t.Context(), "lab", tt.s, 0)
+		if err == nil {
+			err = reach(t.Context(), "lab", tt.s, store)
+			if err := closeStore(store); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := fmt.Sprint(err); err != nil && got != strings.ReplaceAll(tt.want, "URL", server.URL) || err == nil && tt.want != "" {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+		if tt.want == "" && asked != "/storage/v1/b/good/o payer" {
+			t.Errorf("%s: asked for %q", tt.name, asked)
+		}
+	}
+}
+
+// What Azure answers at the start becomes one sentence too.
+func TestReachAzure(t *testing.T) {
+	for _, tt := range []struct {
+		status     int
+		code, want string
+	}{
+		{200, "", ""},
+		{404, "ContainerNotFound", "store lab: container lab does not exist at URL: create it or correct the name"},
+		{403, "AuthenticationFailed", "store lab: URL refuses the credentials for container lab (AuthenticationFailed): correct account and accountKey, the dates of the sas, or the account's rules for networks"},
+		{403, "AuthorizationPermissionMismatch", "store lab: URL denies access to container lab (AuthorizationPermissionMismatch): let these credentials list, read and write it"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Ms-Error-Code", tt.code)
+			w.WriteHeader(tt.status)
+			if tt.status == http.StatusOK {
+				_, _ = fmt.Fprint(w, `<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>`)
+			}
+		}))
+		defer server.Close()
+		s := config.Store{Type: "azure", Container: "lab", Account: "acme", Endpoint: server.URL, AccountKey: "aHVudGVyMg=="}
+		store, err := openStore(t.Context(), "lab", s, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = reach(t.Context(), "lab", s, store)
+		if got := fmt.Sprint(err); err != nil && got != strings.ReplaceAll(tt.want, "URL", server.URL) || err == nil && tt.want != "" {
+			t.Errorf("%d %s: %s, want %s", tt.status, tt.code, got, tt.want)
+		}
+	}
+	s := config.Store{Type: "azure", Container: "lab", Account: "acme", SAS: "no signature"}
+	if _, err := openStore(t.Context(), "lab", s, 0); err == nil || err.Error() != "store lab (container lab of acme): cannot open: SAS: give the whole query string, with sig= in it; correct its configuration" {
+		t.Errorf("%v", err)
+	}
+}
+
 // The sentence for the reader keeps what the error is.
 func TestExplain(t *testing.T) {
 	err := explain("lab", config.Store{}, "list", fmt.Errorf("x: %w", backend.ErrNotExist))

@@ -35,8 +35,9 @@ const (
 	Deflate // MODE Z: a zlib stream (draft-preston-ftpext-deflate-04)
 )
 
-// DefaultLevel is the level of MODE Z where none was asked for.
-const DefaultLevel = 6
+// DefaultLevel is the level of MODE Z where none was asked for: the one that costs least, since some clients compress whatever they
+// transfer, what is compressed already included.
+const DefaultLevel = 1
 
 // Form is how a file travels. The zero value is what every session begins with: ASCII, files without records, a stream.
 type Form struct {

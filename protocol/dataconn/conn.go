@@ -24,7 +24,12 @@ type Conn struct {
 	stall   time.Duration
 	moved   time.Time // when the deadline was set last
 	ended   bool      // the client has ended its side properly
+	reads   int
 }
+
+// quickReads is how many reads are acknowledged at once. A client that sends a small file, and with Nagle's algorithm its
+// close_notify only when that is acknowledged, would wait out the 40 ms of a delayed acknowledgement otherwise.
+const quickReads = 8
 
 // rawConn notes whether the transport itself came to its end: crypto/tls reports a FIN without close_notify at a record
 // boundary as plain io.EOF, which is what a truncation attack looks like.
@@ -58,6 +63,7 @@ func handshake(ctx context.Context, raw *rawConn, cfg *tls.Config) (*Conn, error
 		return nil, fmt.Errorf("data connection handshake: %w", err)
 	}
 	c.resumed = c.tls.ConnectionState().DidResume
+	acknowledge(raw.Conn)
 	return c, nil
 }
 
@@ -93,6 +99,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.ended = err == io.EOF
 	} else {
 		n, err = c.tls.Read(p)
+		if c.reads++; c.reads <= quickReads && err == nil {
+			acknowledge(c.raw.Conn)
+		}
 		fin := c.raw.eof.Load()
 		c.ended = err == io.EOF && !fin || c.lenient && fin && (err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF))
 	}

@@ -28,17 +28,38 @@ func (p *Passive) accept(pt *port) {
 			continue
 		}
 		pause = 0
-		if p.unmatched.Add(1) > maxUnmatched {
-			p.unmatched.Add(-1)
+		remote := address(conn)
+		if !p.admit(remote) {
 			p.reject(conn, "too many")
 			continue
 		}
 		p.wg.Go(func() {
-			defer p.unmatched.Add(-1)
+			defer p.settle(remote)
 			if reason := p.match(pt, conn); reason != "" {
 				p.reject(conn, reason)
 			}
 		})
+	}
+}
+
+// admit counts a connection in, unless there are too many without a session already; settle counts it out.
+func (p *Passive) admit(remote netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unmatched >= maxUnmatched || p.from[remote] >= maxUnmatched/2 {
+		return false
+	}
+	p.unmatched++
+	p.from[remote]++
+	return true
+}
+
+func (p *Passive) settle(remote netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unmatched--
+	if p.from[remote]--; p.from[remote] == 0 {
+		delete(p.from, remote)
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -48,22 +48,23 @@ type Config struct {
 // keepAlive finds dead peers, and keeps NAT tables from forgetting quiet connections.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 30 * time.Second, Count: 4}
 
-// maxUnmatched bounds the connections that have no session yet, on all ports together.
+// maxUnmatched bounds the connections that have no session yet, on all ports together. One client address may have half of them.
 const maxUnmatched = 4096
 
 // Passive are the passive listeners, open always and shared by all sessions. Only a pending data connection, between PASV and
 // the moment when it is matched, holds a place on a port; so a few ports serve any number of transfers.
 type Passive struct {
-	cfg       Config
-	ports     []*port
-	ctx       context.Context // ends with Close
-	cancel    context.CancelFunc
-	wg        sync.WaitGroup // accept loops and connections without a session
-	unmatched atomic.Int32
+	cfg    Config
+	ports  []*port
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // accept loops and connections without a session
 
-	mu       sync.Mutex
-	sessions map[id]*Session // that may be named by a ticket
-	freed    chan struct{}   // closed and replaced whenever a place on a port becomes free
+	mu        sync.Mutex
+	unmatched int                // connections without a session
+	from      map[netip.Addr]int // the same, by client address
+	sessions  map[id]*Session    // that may be named by a ticket
+	freed     chan struct{}      // closed and replaced whenever a place on a port becomes free
 }
 
 type port struct {
@@ -86,7 +87,7 @@ func Listen(ctx context.Context, cfg Config) (*Passive, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Passive{cfg: cfg, sessions: map[id]*Session{}, freed: make(chan struct{})}
+	p := &Passive{cfg: cfg, from: map[netip.Addr]int{}, sessions: map[id]*Session{}, freed: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	listen := cfg.Listen
 	if listen == nil {
@@ -141,10 +142,13 @@ type Expected struct {
 	ctx       context.Context
 	cancel    context.CancelFunc
 
+	since time.Time
+
 	// Guarded by Passive.mu.
-	conn *Conn
-	err  error
-	over bool // no longer pending
+	wanted bool // by Conn: a transfer waits for it
+	conn   *Conn
+	err    error
+	over   bool // no longer pending
 }
 
 // alone reports whether e needs a port on which its client address has nothing else pending: nothing but the address
@@ -168,8 +172,13 @@ func (e *Expected) conflicts(f *Expected) bool {
 	return !e.protected || !f.protected || e.alone() && f.alone()
 }
 
+// stale is how long a pending connection may hold a port that somebody else needs before a transfer waits for it. Clients send the
+// transfer command at once; some forget it.
+const stale = 5 * time.Second
+
 // Expect reserves a place for one data connection of s, under TLS if protected. Where every port is taken by other pending
-// connections of the same client address it waits for one, up to Config.PortTimeout, and returns ErrNoPort then.
+// connections of the same client address it waits for one, up to Config.PortTimeout, and returns ErrNoPort then. A connection that
+// no transfer has asked for gives its place up after a while.
 func (p *Passive) Expect(ctx context.Context, s *Session, protected bool) (*Expected, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.PortTimeout, ErrNoPort)
 	defer cancel()
@@ -177,20 +186,56 @@ func (p *Passive) Expect(ctx context.Context, s *Session, protected bool) (*Expe
 	for {
 		p.mu.Lock()
 		pt, freed := p.choose(e), p.freed
+		var idle time.Duration
+		if pt == nil {
+			pt, idle = p.evict(e)
+		}
 		if pt != nil {
 			e.port = pt
 			e.ctx, e.cancel = context.WithCancel(p.ctx)
+			e.since = time.Now()
 			pt.pending = append(pt.pending, e)
 			p.mu.Unlock()
 			return e, nil
 		}
 		p.mu.Unlock()
+		again := time.NewTimer(idle)
 		select {
 		case <-freed:
+		case <-again.C:
 		case <-ctx.Done():
+			again.Stop()
 			return nil, context.Cause(ctx)
 		}
+		again.Stop()
 	}
+}
+
+// evict makes room for e on the port where that takes nothing but connections that are stale. Where there is none, it returns when
+// to look again. p.mu is held.
+func (p *Passive) evict(e *Expected) (*port, time.Duration) {
+	wait := stale
+	for _, pt := range p.ports {
+		var last time.Duration // until all that is in the way is stale
+		for _, f := range pt.pending {
+			if e.conflicts(f) {
+				last = max(last, stale-time.Since(f.since))
+				if f.wanted {
+					last = max(last, stale)
+				}
+			}
+		}
+		if last <= 0 {
+			for _, f := range slices.Clone(pt.pending) {
+				if e.conflicts(f) {
+					p.end(f, nil, ErrNoConn)
+				}
+			}
+			return pt, 0
+		}
+		wait = min(wait, last)
+	}
+	return nil, wait
 }
 
 // choose returns the first port for e behind a random one, among those with the fewest pending connections, so that it cannot be foretold.
@@ -221,6 +266,9 @@ func (e *Expected) Protected() bool { return e.protected }
 // Conn waits until the data connection is up, its handshake done. It returns ErrNoConn when ctx has run into its deadline,
 // ErrNotResumed where policy demands a resumption that did not come, the cause of ctx otherwise. The caller owns the Conn.
 func (e *Expected) Conn(ctx context.Context) (*Conn, error) {
+	e.passive.mu.Lock()
+	e.wanted = true
+	e.passive.mu.Unlock()
 	select {
 	case <-e.done:
 	case <-ctx.Done():
@@ -256,6 +304,11 @@ func (e *Expected) Close() {
 func (p *Passive) finish(e *Expected, conn *Conn, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.end(e, conn, err)
+}
+
+// end is finish with p.mu held.
+func (p *Passive) end(e *Expected, conn *Conn, err error) bool {
 	if e.over {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -89,6 +90,43 @@ func FuzzJoin(f *testing.F) {
 			if seg == "." || seg == ".." || seg == "" && got != "/" {
 				t.Fatalf("Join(%q, %q) = %q", dir, arg, got)
 			}
+		}
+	})
+}
+
+// FuzzFields: quoted again, the names come back the same, and none is empty.
+func FuzzFields(f *testing.F) {
+	for _, s := range []string{`a b`, `"a b" c`, `"a""b"  c`, `"`, `""`, `a"b"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		names, err := Fields(arg)
+		if err != nil {
+			return
+		}
+		quoted := make([]string, len(names))
+		for i, n := range names {
+			if n == "" {
+				t.Fatalf("%q holds an empty name", arg)
+			}
+			quoted[i] = Quote(n)
+		}
+		again, err := Fields(strings.Join(quoted, " "))
+		if err != nil || !slices.Equal(again, names) {
+			t.Fatalf("%q is %q, then %q, %v", arg, names, again, err)
+		}
+	})
+}
+
+// FuzzTime: what can be read is written the same, but for the fraction.
+func FuzzTime(f *testing.F) {
+	for _, s := range []string{"20200102030405", "20200102030405.123", "20200229235959", "20210229000000", "2020010203040"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		when, err := Time(s)
+		if err == nil && FormatTime(when) != s[:14] {
+			t.Fatalf("%q is %v", s, when)
 		}
 	})
 }

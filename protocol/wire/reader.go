@@ -29,7 +29,8 @@ const (
 )
 
 // Reader splits the bytes of a control connection into commands. It takes Telnet sequences out of the stream wherever they
-// stand (RFC 1123 4.1.2.10): IAC IAC is the byte 255, every other sequence is dropped. Memory is bounded by MaxLine.
+// stand (RFC 1123 4.1.2.10): IAC IAC is the byte 255, and so is an IAC that no Telnet command
+// follows; every sequence is dropped. Memory is bounded by MaxLine.
 type Reader struct {
 	r     *bufio.Reader
 	line  []byte
@@ -108,6 +109,8 @@ func (r *Reader) next() (byte, error) {
 				_, err = r.r.ReadByte()
 			case c == sb:
 				err = r.skipSubnegotiation()
+			case c < se: // no Telnet command: a client that knows no Telnet has put this byte into a name
+				return iac, r.r.UnreadByte()
 			}
 			if err != nil {
 				return 0, err

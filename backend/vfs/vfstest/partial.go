@@ -158,7 +158,7 @@ func (m *cutter) put(t *rapid.T) {
 func (m *cutter) resume(t *rapid.T) {
 	user, fs := m.who(t)
 	name, data, cut := drawName(t), drawData(t), rapid.Bool().Draw(t, "cut")
-	f, exists := m.files[name]
+	f := m.files[name]
 	p, ok := m.counts(user, name)
 	have := f.content
 	if ok {
@@ -171,8 +171,6 @@ func (m *cutter) resume(t *rapid.T) {
 	}
 	var expect error
 	switch {
-	case offset == 0 || !ok && !exists && offset > 0: // nothing to go on with
-		expect = backend.ErrNotExist
 	case at > len(have):
 		expect = vfs.ErrOffset
 	case cut:

@@ -3,12 +3,10 @@ package config
 import (
 	"encoding/hex"
 	"fmt"
-	"net"
-	"net/netip"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -78,62 +76,6 @@ func (k *checker) check() {
 	}
 }
 
-func (k *checker) checkListeners() {
-	var seen []string
-	listen := func(path, address string) {
-		if _, port, err := net.SplitHostPort(address); err != nil {
-			k.bad(path, "must be an address and a port such as :2121 or 127.0.0.1:2121")
-		} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			k.bad(path, "the port must be a number from 1 to 65535")
-		} else if slices.Contains(seen, address) {
-			k.bad(path, "this address is used above")
-		}
-		seen = append(seen, address)
-	}
-	for i, a := range k.Listen.Explicit {
-		listen(fmt.Sprintf("listen.explicit[%d]", i), a)
-	}
-	for i, a := range k.Listen.Implicit {
-		listen(fmt.Sprintf("listen.implicit[%d]", i), a)
-	}
-	if k.Admin.Listen != "" {
-		listen("admin.listen", k.Admin.Listen)
-	}
-	if k.ProxyProtocol.Required && len(k.ProxyProtocol.Trusted) == 0 {
-		k.bad("proxyProtocol.trusted", "missing: with required, the networks of the proxies must be named")
-	}
-}
-
-func (k *checker) checkPassive() {
-	k.checkAddress("passive.address", k.Passive.Address)
-	for i, o := range k.Passive.Overrides {
-		at := fmt.Sprintf("passive.overrides[%d]", i)
-		if len(o.Clients) == 0 {
-			k.bad(at+".clients", "missing: the networks of the clients")
-		}
-		if o.Address == "" {
-			k.bad(at+".address", "missing: what PASV tells these clients")
-		}
-		k.checkAddress(at+".address", o.Address)
-	}
-	k.oneOf("passive.match", k.Passive.Match, "auto", "adaptive", "require", "ip", "off")
-}
-
-func (k *checker) checkAddress(path, address string) {
-	if a, err := netip.ParseAddr(address); err == nil {
-		if !a.Is4() || a.IsUnspecified() {
-			k.bad(path, "must be an IPv4 address: PASV knows no other, and IPv6 clients use EPSV")
-		}
-		return
-	}
-	notHost := func(r rune) bool {
-		return r != '.' && r != '-' && (r >= utf8.RuneSelf || !unicode.IsLetter(r) && !unicode.IsDigit(r))
-	}
-	if strings.ContainsFunc(address, notHost) {
-		k.bad(path, "must be auto, control, an IPv4 address or a host name")
-	}
-}
-
 func (k *checker) checkTLS() {
 	if len(k.TLS.Certificates) == 0 {
 		k.bad("tls.certificates", "missing: give at least one {cert: FILE, key: FILE}")
@@ -170,6 +112,9 @@ func (k *checker) checkTimeouts() {
 	if g := k.Listen.ClearGreeting; g < 0 || g > time.Minute {
 		k.bad("listen.clearGreeting", "must be from 0 to 1m")
 	}
+	if k.Listen.Sessions < 1 {
+		k.bad("listen.sessions", "must be at least 1")
+	}
 }
 
 // checkDialect checks how a profile's or a user's clients differ from others.
@@ -183,40 +128,54 @@ func (k *checker) checkDialect(at, closeNotify, encoding, mainframe string) {
 	}
 }
 
+// storeKeys are the keys that a type of store has besides type.
+var storeKeys = map[string][]string{
+	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope"},
+	"file":  {"path"},
+	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
+	"s3":    {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum"},
+}
+
 func (k *checker) checkStore(at string, s Store) {
-	s3 := []string{"bucket", "region", "endpoint", "pathStyle", "accessKey", "secretKey", "checksum"}
-	file := []string{"path"}
-	var foreign []string
+	types := slices.Sorted(maps.Keys(storeKeys))
 	switch s.Type {
 	case "s3":
-		foreign = file
-		if s.Bucket == "" {
-			k.bad(at+".bucket", "missing: the name of the bucket")
-		}
-		if (s.AccessKey == "") != (s.SecretKey == "") {
-			k.bad(at, "accessKey and secretKey go together: give both, or neither to use the environment or the machine's role")
-		}
-		if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-			k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
-		}
-		k.oneOf(at+".checksum", s.Checksum, "crc64nvme", "crc32c", "crc32", "md5", "none")
+		k.checkS3(at, s)
+	case "azure":
+		k.checkAzure(at, s)
+	case "gcs":
+		k.checkGCS(at, s)
 	case "file":
-		foreign = s3
 		if s.Path == "" {
 			k.bad(at+".path", "missing: the directory that holds the files")
 		}
 	case "":
-		k.bad(at+".type", "missing: this version has s3 and file")
-	case "gcs", "azure":
-		k.bad(at+".type", "%s is for a later version: this one has s3 and file", s.Type)
+		k.bad(at+".type", "missing: must be %s", either(types))
+		return
 	default:
-		k.bad(at+".type", "must be s3 or file")
+		k.bad(at+".type", "must be %s", either(types))
+		return
 	}
-	for _, key := range foreign {
-		if k.places[at+"."+key] != nil {
+	foreign := slices.Concat(slices.Collect(maps.Values(storeKeys))...)
+	slices.Sort(foreign)
+	for _, key := range slices.Compact(foreign) {
+		if k.places[at+"."+key] != nil && !slices.Contains(storeKeys[s.Type], key) {
 			k.bad(at+"."+key, "does not belong to a store of type %s", s.Type)
 		}
 	}
+}
+
+func (k *checker) checkS3(at string, s Store) {
+	if s.Bucket == "" {
+		k.bad(at+".bucket", "missing: the name of the bucket")
+	}
+	if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
+	}
+	if (s.AccessKey == "") != (s.SecretKey == "") {
+		k.bad(at, "accessKey and secretKey go together: give both, or neither to use the environment or the machine's role")
+	}
+	k.oneOf(at+".checksum", s.Checksum, "crc64nvme", "crc32c", "crc32", "md5", "none")
 }
 
 func (k *checker) checkUser(at string, u User) {

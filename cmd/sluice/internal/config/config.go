@@ -22,12 +22,14 @@ type Config struct {
 	Cache         Cache              `yaml:"cache"`
 	Transfer      Transfer           `yaml:"transfer"`
 	Admin         Admin              `yaml:"admin"`
+
+	Sources Sources `yaml:"-"` // what it was read from; empty for a Default
 }
 
 // Default returns the configuration of an empty file. It has no certificates, stores or users.
 func Default() *Config {
 	return &Config{
-		Listen:  Listen{Explicit: []string{":2121"}, Implicit: []string{":2990"}, ClearGreeting: 2 * time.Second},
+		Listen:  Listen{Explicit: []string{":2121"}, Implicit: []string{":2990"}, ClearGreeting: 2 * time.Second, Sessions: 20_000},
 		Passive: Passive{Ports: Ports{21000, 21007}, Address: "auto", Match: "auto"},
 		Timeouts: Timeouts{
 			Login: time.Minute, Idle: 5 * time.Minute, Connect: 30 * time.Second, Handshake: 10 * time.Second,
@@ -46,6 +48,7 @@ type Listen struct {
 	// ClearGreeting is how long an implicit listener waits for TLS before it greets in the clear, as z/OS wants it; default 2 s,
 	// 0: it never does.
 	ClearGreeting time.Duration `yaml:"clearGreeting"`
+	Sessions      int           `yaml:"sessions"` // control connections at once, one more hears 421; default 20,000
 }
 
 // Timeouts of sessions and data connections.
@@ -98,15 +101,32 @@ type Certificate struct {
 
 // Store is one bucket and how to reach it. Which keys apply depends on the type.
 type Store struct {
-	Type string `yaml:"type"` // s3, file
+	Type string `yaml:"type"` // s3, gcs, azure, file
 
-	Bucket    string `yaml:"bucket"`
+	Bucket   string `yaml:"bucket"`
+	Endpoint string `yaml:"endpoint"` // of an S3-compatible store, of a blob service or of an emulator; empty: the vendor's own
+
 	Region    string `yaml:"region"`
-	Endpoint  string `yaml:"endpoint"` // of an S3-compatible store; empty: AWS
 	PathStyle bool   `yaml:"pathStyle"`
 	AccessKey string `yaml:"accessKey"` // empty: the SDK's own sources, such as the environment or a role
 	SecretKey Secret `yaml:"secretKey"`
 	Checksum  string `yaml:"checksum"` // crc64nvme (default), crc32c, crc32, md5, none: what the store can check
+
+	CredentialsFile string `yaml:"credentialsFile"` // JSON of a service account; empty: application default credentials
+	Anonymous       bool   `yaml:"anonymous"`       // without credentials, as emulators want it
+	UserProject     string `yaml:"userProject"`     // is billed (requester pays)
+	StorageClass    string `yaml:"storageClass"`    // of new objects; empty: the default of the bucket
+	KMSKey          string `yaml:"kmsKey"`          // name of the key that encrypts new objects; empty: the default of the bucket
+	CustomerKey     Secret `yaml:"customerKey"`     // base64 of 32 bytes that encrypt every object, and that Google does not keep
+
+	Account          string `yaml:"account"` // Azure; without key, SAS and connection string: the SDK's own sources
+	Container        string `yaml:"container"`
+	AccountKey       Secret `yaml:"accountKey"`
+	SAS              Secret `yaml:"sas"`
+	ConnectionString Secret `yaml:"connectionString"` // instead of account, endpoint, key and SAS
+	AccessTier       string `yaml:"accessTier"`       // of new objects: Hot, Cool, Cold, Smart, Archive; empty: the account's
+	EncryptionKey    Secret `yaml:"encryptionKey"`    // the customer's own, 32 bytes in base64
+	EncryptionScope  string `yaml:"encryptionScope"`
 
 	Path string `yaml:"path"` // file: a directory
 }

@@ -201,6 +201,15 @@ sluice.yaml:4:44: listen.explicit[3]: the port must be a number from 1 to 65535
 sluice.yaml:4:64: listen.implicit[0]: this address is used above
 sluice.yaml:5:17: admin.listen: this address is used above
 sluice.yaml:6:1: proxyProtocol.trusted: missing: with required, the networks of the proxies must be named`},
+		{"ports in each other's way", minimal + `listen: {explicit: [":2121", "127.0.0.1:990"], implicit: ["127.0.0.1:2121", "0.0.0.0:990", "[::1]:990", "[::1]:21003", "[::]:8080"]}
+admin: {listen: "localhost:8080"}
+passive: {ports: 21000-21007}`, `sluice.yaml:4:59: listen.implicit[0]: port 2121 is used above, by listen.explicit[0]
+sluice.yaml:4:77: listen.implicit[1]: port 990 is used above, by listen.explicit[1]
+sluice.yaml:5:17: admin.listen: port 8080 is used above, by listen.implicit[4]
+sluice.yaml:6:18: passive.ports: port 21003 is used by listen.implicit[3]: data connections need ports of their own`},
+		{"default ports in the way", minimal + `admin: {listen: ":2121"}
+listen: {explicit: ":21000"}
+`, `sluice.yaml: passive.ports: port 21000 is used by listen.explicit[0]: data connections need ports of their own`},
 		{"dialects and timeouts", minimal + `listen: {clearGreeting: 2m}
 timeouts: {idle: 10ms, stall: 25h}
 profiles: {p: {encoding: klingon, mainframe: "500"}}
@@ -223,11 +232,11 @@ sluice.yaml:1:33: tls.certificates[1].cert: missing: the PEM file of the certifi
 sluice.yaml:1:56: tls.minVersion: must be 1.2 or 1.3
 sluice.yaml:1:76: tls.closeNotify: must be strict or lenient`},
 		{"stores", strings.Replace(minimal, "stores: {", `stores: {
-  a: {type: gcs, bucket: b}, b: {type: ftp}, c: {bucket: x},
+  a: {type: swift, bucket: b}, b: {type: ftp}, c: {bucket: x},
   d: {type: s3, accessKey: k, endpoint: "localhost:9000", path: y, checksum: sha1},
-  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: gcs is for a later version: this one has s3 and file
-sluice.yaml:3:40: stores.b.type: must be s3 or file
-sluice.yaml:3:46: stores.c.type: missing: this version has s3 and file
+  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: must be azure, file, gcs or s3
+sluice.yaml:3:42: stores.b.type: must be azure, file, gcs or s3
+sluice.yaml:3:48: stores.c.type: missing: must be azure, file, gcs or s3
 sluice.yaml:4:3: stores.d.bucket: missing: the name of the bucket
 sluice.yaml:4:3: stores.d: accessKey and secretKey go together: give both, or neither to use the environment or the machine's role
 sluice.yaml:4:41: stores.d.endpoint: must be a URL such as https://s3.example.org
@@ -235,6 +244,49 @@ sluice.yaml:4:65: stores.d.path: does not belong to a store of type s3
 sluice.yaml:4:78: stores.d.checksum: must be crc64nvme, crc32c, crc32, md5 or none
 sluice.yaml:5:3: stores.e.path: missing: the directory that holds the files
 sluice.yaml:5:27: stores.e.bucket: does not belong to a store of type file`},
+		{"gcs stores", strings.Replace(minimal, "stores: {", `stores: {
+  a: {type: gcs, endpoint: "http://127.0.0.1:4443", storageClass: GLACIER, accessKey: k},
+  b: {type: gcs, bucket: b, endpoint: "127.0.0.1:4443", anonymous: true, credentialsFile: sa.json, path: y},
+  c: {type: gcs, bucket: b, kmsKey: mine, customerKey: c2hvcnQ=},
+  d: {type: s3, bucket: b, userProject: p},
+  f: {type: gcs, bucket: b, endpoint: "http://127.0.0.1:4443", anonymous: true, customerKey: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=},
+  e: {type: gcs, bucket: b, endpoint: "http://127.0.0.1:4443", anonymous: true, storageClass: ARCHIVE}, `, 1), `sluice.yaml:3:3: stores.a.bucket: missing: the name of the bucket
+sluice.yaml:3:28: stores.a.endpoint: must begin with https:, for credentials would travel in clear; an emulator wants anonymous: true
+sluice.yaml:3:67: stores.a.storageClass: must be STANDARD, NEARLINE, COLDLINE or ARCHIVE
+sluice.yaml:3:87: stores.a.accessKey: does not belong to a store of type gcs
+sluice.yaml:4:39: stores.b.endpoint: must be a URL such as http://127.0.0.1:4443
+sluice.yaml:4:91: stores.b.credentialsFile: goes without anonymous: give one of them
+sluice.yaml:4:106: stores.b.path: does not belong to a store of type gcs
+sluice.yaml:5:37: stores.c.kmsKey: must be the name of a key, projects/P/locations/L/keyRings/R/cryptoKeys/K
+sluice.yaml:5:56: stores.c.customerKey: must be the base64 of 32 bytes, as openssl rand -base64 32 prints it
+sluice.yaml:5:56: stores.c.customerKey: goes without kmsKey: give one of them
+sluice.yaml:6:41: stores.d.userProject: does not belong to a store of type s3
+sluice.yaml:7:94: stores.f.customerKey: goes only over https`},
+		{"azure", strings.Replace(minimal, "stores: {", `stores: {
+  a: {type: azure, container: c, account: acme},
+  b: {type: azure, container: c, connectionString: "AccountKey=hush"},
+  c: {type: azure, account: acme.blob.core.windows.net, bucket: x, accessTier: cold},
+  d: {type: azure, container: c, accountKey: "hush!", sas: "hush"},
+  e: {type: azure, container: c, account: acme, connectionString: hush},
+  f: {type: azure, container: c, account: acme, accountKey: aHVzaA==, sas: "sig=hush", encryptionKey: hush, encryptionScope: s},
+  g: {type: azure, container: c, endpoint: "http://127.0.0.1:10000/acme", encryptionKey: hush},
+  h: {type: azure, container: c, endpoint: "https://acme.example.org?sig=hush"},
+  i: {type: s3, bucket: b, accountKey: hush}, `, 1), `sluice.yaml:5:3: stores.c.container: missing: the name of the container
+sluice.yaml:5:29: stores.c.account: must be the name of a storage account, without a domain
+sluice.yaml:5:65: stores.c.bucket: does not belong to a store of type azure
+sluice.yaml:5:80: stores.c.accessTier: must be Hot, Cool, Cold, Smart or Archive
+sluice.yaml:6:3: stores.d.account: missing: the name of the storage account
+sluice.yaml:6:46: stores.d.accountKey: must be base64, as the portal shows it
+sluice.yaml:6:60: stores.d.sas: must be the whole query string of the shared access signature, with sig= in it
+sluice.yaml:7:67: stores.e.connectionString: says it all: leave out account, endpoint, accountKey and sas, or the connection string
+sluice.yaml:8:76: stores.f.sas: stands beside accountKey: give one of them, or neither to use the environment or the machine's identity
+sluice.yaml:8:103: stores.f.encryptionKey: must be 32 bytes in base64
+sluice.yaml:8:126: stores.f.encryptionScope: stands beside encryptionKey: give one of them
+sluice.yaml:9:44: stores.g.endpoint: must be https where neither accountKey nor sas is given: tokens do not go in clear
+sluice.yaml:9:90: stores.g.encryptionKey: must be 32 bytes in base64
+sluice.yaml:9:90: stores.g.encryptionKey: goes only over https
+sluice.yaml:10:44: stores.h.endpoint: must be a URL such as https://account.blob.core.windows.net, without keys in it
+sluice.yaml:11:40: stores.i.accountKey: does not belong to a store of type s3`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}
 stores: {local: {type: file, path: data}}
 profiles:

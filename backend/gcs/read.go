@@ -1,0 +1,131 @@
+package gcs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"cloud.google.com/go/storage"
+
+	"sluice/backend"
+)
+
+// Open implements backend.Store with GET of the XML API, which names metadata in its headers. A body that breaks is continued by
+// the SDK, from the same generation.
+func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
+	if err := checkKey(key); err != nil {
+		return nil, backend.Object{}, err
+	}
+	return s.open(ctx, key, opts)
+}
+
+func (s *Store) open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
+	if opts.Offset < 0 {
+		return nil, backend.Object{}, fmt.Errorf("gcs open %s at %d: %w", key, opts.Offset, backend.ErrRange)
+	}
+	length := int64(-1)
+	if opts.Length > 0 {
+		length = opts.Length
+	}
+	var w watch
+	pinned := backend.Condition{ETag: opts.ETag}
+	h := under(s.handle(key), pinned).ReadCompressed(true) // or gzip objects come unpacked, and ranges of them whole
+	r, err := h.NewRangeReader(watched(ctx, &w), opts.Offset, length)
+	if err != nil {
+		err = wrap("open", key, err)
+		if errors.Is(err, backend.ErrRange) {
+			return s.openEnd(ctx, key, opts, err)
+		}
+		return nil, backend.Object{}, err
+	}
+	a := r.Attrs
+	o := backend.Object{
+		Key: key, Size: a.Size, Updated: a.LastModified, ETag: strconv.FormatInt(a.Generation, 10), ContentType: a.ContentType, StorageClass: class(w.class),
+	}
+	o.Metadata, o.ModTime = readMetadata(r.Metadata())
+	switch {
+	case a.StartOffset != opts.Offset:
+		err = fmt.Errorf("gcs open %s: asked for offset %d, got %d: %w", key, opts.Offset, a.StartOffset, backend.ErrUnavailable)
+	case opts.ETag != "" && o.ETag != opts.ETag: // a server that knows no conditions
+		err = fmt.Errorf("gcs open %s: %w", key, backend.ErrChanged)
+	case !plain(o.Metadata):
+		o, err = s.same(ctx, key, o)
+	}
+	if err != nil {
+		_ = r.Close()
+		return nil, backend.Object{}, err
+	}
+	return &body{ReadCloser: r, ctx: ctx, key: key}, o, nil
+}
+
+// plain reports whether metadata from headers is surely what was stored: a header has no way to hold other letters, so that a
+// server may have encoded them or put a question mark in their place.
+func plain(m map[string]string) bool {
+	for _, v := range m {
+		if strings.ContainsAny(v, "?%") || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return false
+		}
+	}
+	return true
+}
+
+// same asks for the attributes of the version o that is being read.
+func (s *Store) same(ctx context.Context, key string, o backend.Object) (backend.Object, error) {
+	a, err := s.handle(key).Attrs(ctx)
+	if err != nil {
+		err = wrap("open", key, err)
+		if errors.Is(err, backend.ErrNotExist) {
+			err = fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+		}
+		return backend.Object{}, err
+	}
+	if now := object(a); now.ETag == o.ETag {
+		return now, nil
+	}
+	return backend.Object{}, fmt.Errorf("gcs open %s: replaced meanwhile: %w", key, backend.ErrChanged)
+}
+
+// openEnd answers a range that holds no byte: it is refused even where it begins at the end.
+func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOptions, refusal error) (io.ReadCloser, backend.Object, error) {
+	a, err := s.attrs(ctx, "open", key)
+	if err != nil {
+		return nil, backend.Object{}, err
+	}
+	o := object(a)
+	switch {
+	case opts.ETag != "" && o.ETag != opts.ETag:
+		return nil, backend.Object{}, fmt.Errorf("gcs open %s: %w", key, backend.ErrChanged)
+	case opts.Offset != o.Size:
+		return nil, backend.Object{}, refusal
+	}
+	return io.NopCloser(bytes.NewReader(nil)), o, nil
+}
+
+// body is the content of an object on its way. A break in it is worth another try, unless the version is gone.
+type body struct {
+	io.ReadCloser
+	ctx context.Context // of Open, which governs the read
+	key string
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if cause := b.ctx.Err(); cause != nil {
+		return 0, fmt.Errorf("gcs read %s: %w", b.key, cause)
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	if cause := b.ctx.Err(); cause != nil {
+		return n, fmt.Errorf("gcs read %s: %w", b.key, cause)
+	}
+	if errors.Is(err, storage.ErrObjectNotExist) || status(err) == http.StatusPreconditionFailed {
+		return n, fmt.Errorf("gcs read %s: replaced meanwhile: %w: %w", b.key, backend.ErrChanged, describe(err))
+	}
+	return n, fmt.Errorf("gcs read %s: %w: %w", b.key, backend.ErrUnavailable, describe(err))
+}

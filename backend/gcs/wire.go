@@ -1,0 +1,95 @@
+package gcs
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+// idle is how long a connection may stand still in the middle of a request.
+const idle = 2 * time.Minute
+
+// newTransport is what requests travel over. HTTP/2 would send the parts that overlap over one connection.
+func newTransport() http.RoundTripper {
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &conn{Conn: c, idle: idle}, nil
+		},
+		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, // a part must not pay for a new connection
+		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
+		DisableCompression: true, Protocols: new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(true)
+	return &transport{base: t}
+}
+
+// conn is a connection that fails when nothing moves on it for idle. What is written counts for the reads too, since an answer may be
+// awaited for as long as its request takes to send.
+type conn struct {
+	net.Conn
+	idle time.Duration
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.idle)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// watch is what one operation wants to know of its requests, or to have in them.
+type watch struct {
+	tries  int    // sent so far. What the second one meets may be the work of the first, the answer to which was lost
+	class  string // storage class that the last answer names
+	kmsKey string // is put into the requests: the SDK has no place for it in a compose request
+}
+
+type watchKey struct{}
+
+// watched returns a context whose requests, which follow each other, w sees.
+func watched(ctx context.Context, w *watch) context.Context {
+	return context.WithValue(ctx, watchKey{}, w)
+}
+
+type transport struct{ base http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	w, ok := req.Context().Value(watchKey{}).(*watch)
+	if !ok {
+		return t.base.RoundTrip(req)
+	}
+	w.tries++
+	if w.kmsKey != "" {
+		req = req.Clone(req.Context())
+		q := req.URL.Query()
+		q.Set("kmsKeyName", w.kmsKey)
+		req.URL.RawQuery = q.Encode()
+	}
+	resp, err := t.base.RoundTrip(req)
+	if err == nil {
+		w.class = resp.Header.Get("X-Goog-Storage-Class")
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is what http.Client calls.
+func (t *transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
