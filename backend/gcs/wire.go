@@ -30,6 +30,14 @@ func newTransport() http.RoundTripper {
 	return &transport{base: t}
 }
 
+// sameHost follows no redirection to another host: the credentials go along with every request.
+func sameHost(req *http.Request, via []*http.Request) error {
+	if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme || len(via) > 5 {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
 // conn is a connection that fails when nothing moves on it for idle. What is written counts for the reads too, since an answer may be
 // awaited for as long as its request takes to send.
 type conn struct {
