@@ -12,7 +12,7 @@ const idle = 2 * time.Minute
 
 // newTransport is what requests travel over. HTTP/2 would send the parts that overlap over one connection.
 func newTransport() http.RoundTripper {
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
