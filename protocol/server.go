@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"sluice/backend/vfs"
 )
 
 // Mode is how TLS begins on a control connection.
@@ -24,7 +26,7 @@ const (
 
 // Causes of a transfer's end that are not the data connection's own.
 var (
-	errAborted  = errors.New("aborted by the client")
+	errAborted  = vfs.ErrAborted // the tree keeps nothing of an upload then
 	errLost     = errors.New("control connection lost")
 	errShutdown = errors.New("server shutting down")
 )

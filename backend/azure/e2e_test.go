@@ -153,7 +153,7 @@ func TestE2EResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	parts, err := u.(*upload).Parts(t.Context())
-	if want := []Part{{Number: 1, Size: 3}, {Number: 2, Size: 3}, {Number: 3, Size: 5}}; err != nil || !slices.Equal(parts, want) {
+	if want := []backend.Part{{Number: 1, Size: 3}, {Number: 2, Size: 3}, {Number: 3, Size: 5}}; err != nil || !slices.Equal(parts, want) {
 		t.Errorf("Parts: %v, %v, want %v", parts, err, want)
 	}
 	if err := u.WritePart(t.Context(), 4, []byte("four")); err != nil {

@@ -11,12 +11,6 @@ import (
 	"sluice/backend"
 )
 
-// Part is a part of an upload that the store holds.
-type Part struct {
-	Number int
-	Size   int64
-}
-
 // ResumeUpload returns the upload that ID named, with the parts that the store holds. ErrNotExist where it has none: they were
 // never written, or committed, or dropped by another write of the key, or are older than a week.
 func (s *Store) ResumeUpload(ctx context.Context, key, id string, opts backend.PutOptions) (backend.Upload, error) {
@@ -43,7 +37,7 @@ func (u *upload) ID() string { return u.name.String() }
 
 // Parts returns the parts that the store holds, in ascending order. ErrNotExist where the upload is over: committed, aborted, or
 // its parts dropped.
-func (u *upload) Parts(ctx context.Context) ([]Part, error) {
+func (u *upload) Parts(ctx context.Context) ([]backend.Part, error) {
 	held, err := u.held(ctx)
 	if err != nil {
 		return nil, err
@@ -53,11 +47,11 @@ func (u *upload) Parts(ctx context.Context) ([]Part, error) {
 	if u.done || u.ended || len(held) == 0 && len(u.parts) > 0 {
 		return nil, fmt.Errorf("azure parts of %s: the upload is over: %w", u.key, backend.ErrNotExist)
 	}
-	list := make([]Part, 0, len(held))
+	list := make([]backend.Part, 0, len(held))
 	for n, p := range held {
-		list = append(list, Part{Number: n, Size: p.size})
+		list = append(list, backend.Part{Number: n, Size: p.size})
 	}
-	slices.SortFunc(list, func(a, b Part) int { return a.Number - b.Number })
+	slices.SortFunc(list, func(a, b backend.Part) int { return a.Number - b.Number })
 	return list, nil
 }
 

@@ -67,7 +67,7 @@ func TestResumeOnWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := u.(*upload).Parts(t.Context())
-	if want := []Part{{Number: 1, Size: 10}, {Number: 2, Size: 25}, {Number: 3, Size: 31}}; err != nil || !slices.Equal(got, want) {
+	if want := []backend.Part{{Number: 1, Size: 10}, {Number: 2, Size: 25}, {Number: 3, Size: 31}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("Parts: %v, %v, want %v", got, err, want)
 	}
 	if err := u.WritePart(t.Context(), 1, []byte("again")); err != nil {

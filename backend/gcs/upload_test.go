@@ -174,7 +174,7 @@ func TestResume(t *testing.T) {
 	}
 	u := resumed.(*upload)
 	parts, err := u.Parts(ctx)
-	if want := []Part{{1, 4}, {2, 4}, {3, 6}}; err != nil || !slices.Equal(parts, want) || u.ID() != killed.ID() {
+	if want := []backend.Part{{Number: 1, Size: 4}, {Number: 2, Size: 4}, {Number: 3, Size: 6}}; err != nil || !slices.Equal(parts, want) || u.ID() != killed.ID() {
 		t.Errorf("Parts: %v, %v, want %v", parts, err, want)
 	}
 	if err := errors.Join(u.WritePart(ctx, 2, []byte("two ")), u.WritePart(ctx, 4, []byte("four"))); err != nil {

@@ -31,7 +31,7 @@ type Config struct {
 	SessionToken string // of temporary static keys
 	Profile      string // section of the SDK's shared configuration; not with static keys
 	Checksum     string // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
-	PageSize     int    // entries a page of a listing; default and most 1000
+	PageSize     int    // entries a page of a listing, of objects or parts; default and most 1000
 }
 
 // Open returns the store. It does no I/O beyond reading the SDK's local configuration; see Check.

@@ -86,6 +86,16 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 		return Info{}, err
 	}
 	up := transfer.UploadOptions{Size: opts.Size}
+	if !opts.Create {
+		switch obj, done, err := t.resumed(ctx, n, e, offset, r, opts); {
+		case err != nil:
+			return Info{}, err
+		case done:
+			t.remember(n, obj)
+			return fileInfo(path.Base(obj.Key), n.rights(), obj), nil
+		}
+		up.Resume = t.resumption(n, e)
+	}
 	up.ModTime = opts.ModTime
 	var obj backend.Object
 	switch {

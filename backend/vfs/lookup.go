@@ -30,15 +30,22 @@ func (t *Tree) stat(ctx context.Context, name string) (Info, error) {
 	case n.fixed:
 		return dirInfo(n.base(), n.rights(), time.Time{}), nil
 	case n.allow(List) != nil:
+		if info, ok, err := t.statPartial(ctx, n, nil); ok || err != nil {
+			return info, err
+		}
 		if info, ok := t.own.Get(name); ok {
 			return info, nil
 		}
 		return Info{}, ErrPermission
 	}
 	e, err := t.lookup(ctx, n)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Info{}, err
+	}
+	if info, ok, err := t.statPartial(ctx, n, &e); ok || err != nil {
+		return info, err
+	}
+	switch {
 	case e.dir:
 		return dirInfo(n.base(), n.rights(), e.made), nil
 	case e.file != nil:

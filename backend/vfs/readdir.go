@@ -14,9 +14,15 @@ import (
 // ReadDir implements FS. Where the user may not list but mounts lie below, it yields those.
 func (t *Tree) ReadDir(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		if err := t.readDir(ctx, name, yield); err != nil {
-			yield(Info{}, fmt.Errorf("list %s: %w", name, err))
+		b, err := t.blend(ctx, name, yield)
+		if err == nil {
+			err = t.readDir(ctx, name, b.add)
 		}
+		if err != nil {
+			b.send(Info{}, fmt.Errorf("list %s: %w", name, err))
+			return
+		}
+		b.end()
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func TestE2EAzure(t *testing.T) {
 	a := azurite.Start(t)
 	store := fmt.Sprintf("{type: azure, account: %s, container: %s, endpoint: %q, accountKey: %q}", a.Account, a.Container, a.Endpoint, a.AccountKey)
-	d := startOn(t, store, func() []string { return nil }) // nobody can drop uncommitted blocks, and nobody sees them
+	d := startOn(t, place{config: store}) // nobody can drop uncommitted blocks, and nobody sees them
 	up := func(name string, size int64, args ...string) string {
 		t.Helper()
 		h := sha256.New()

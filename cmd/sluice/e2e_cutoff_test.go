@@ -81,8 +81,8 @@ func (c *ftpClient) upload(name string, data io.Reader) (*tls.Conn, *net.TCPConn
 	return conn, raw.(*net.TCPConn)
 }
 
-// TestE2ECutOff cuts uploads in every way that a client or a network can. The client hears 426 if it listens; nothing is
-// published; an older file of that name stays; and the store holds no half of an upload.
+// TestE2ECutOff cuts uploads in every way that a client or a network can, where they cannot be resumed. The client hears 426
+// if it listens; nothing is published; an older file of that name stays; and the store holds no half of an upload.
 func TestE2ECutOff(t *testing.T) {
 	stores(t, func(t *testing.T, d *daemon) {
 		old := func() *ftpClient {
@@ -138,7 +138,7 @@ func TestE2ECutOff(t *testing.T) {
 			}
 			d.untouched(old)
 		})
-	})
+	}, "transfer: {resume: 0s}")
 }
 
 // untouched checks that the store is as before the cut uploads. The server may still be cleaning up.

@@ -127,6 +127,10 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		recoverRenames(ctx, stores, engine, log)
 		return nil
 	})
+	group.Go(func() error {
+		sweepUploads(ctx, stores, engine, log)
+		return nil
+	})
 	ready.Store(true)
 	log.InfoContext(ctx, "ready", logs.Version, release(), logs.Passive, cfg.Passive.Ports.String(), logs.Users, len(users))
 	if opts.Ready != nil {

@@ -49,7 +49,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.S
 	stores := map[string]backend.Store{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Stores)) {
 		s := cfg.Stores[name]
-		store, err := openStore(ctx, name, s)
+		store, err := openStore(ctx, name, s, cfg.Transfer.Resume)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -81,11 +81,11 @@ func orNever(ttl time.Duration) time.Duration {
 	return ttl
 }
 
-// openStore opens one store. That alone asks it nothing.
-func openStore(ctx context.Context, name string, s config.Store) (store backend.Store, err error) {
+// openStore opens one store. That alone asks it nothing. Uploads that were cut off can be resumed for as long as resume says.
+func openStore(ctx context.Context, name string, s config.Store, resume time.Duration) (store backend.Store, err error) {
 	switch s.Type {
 	case "file":
-		store, err = file.Open(ctx, file.Config{Path: s.Path})
+		store, err = file.Open(ctx, file.Config{Path: s.Path, Keep: keep(resume)})
 	case "s3":
 		store, err = s3.Open(ctx, s3.Config{
 			Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
@@ -106,6 +106,15 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 		return nil, explain(name, s, "open", err)
 	}
 	return store, nil
+}
+
+// keep is for how long a file store keeps uploads of processes that are gone: somewhat longer than the records of those that
+// can be resumed, whose sweeper ends them properly. It ends the others alone.
+func keep(resume time.Duration) time.Duration {
+	if resume <= 0 {
+		return -1
+	}
+	return resume + time.Hour
 }
 
 // gcsConfig is how a store of type gcs is reached. As in Google's own libraries, STORAGE_EMULATOR_HOST names an emulator, which wants no

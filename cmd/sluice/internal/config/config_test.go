@@ -37,7 +37,7 @@ func TestMinimal(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := Default()
-	if c.Listen.Explicit[0] != ":2121" || c.Listen.Implicit[0] != ":2990" || c.Passive.Ports != d.Passive.Ports || c.Cache != d.Cache || !c.TLS.Required {
+	if c.Listen.Explicit[0] != ":2121" || c.Listen.Implicit[0] != ":2990" || c.Passive.Ports != d.Passive.Ports || c.Cache != d.Cache || c.Transfer != d.Transfer || c.Transfer.Resume != 24*time.Hour || !c.TLS.Required {
 		t.Errorf("defaults are missing: %+v", c)
 	}
 	u := c.Users[0]
@@ -90,7 +90,7 @@ users:
     from: 192.0.2.1
 throttle: {exempt: 192.0.2.0/24}
 cache: {memory: 0, ttl: 1m, negativeTTL: 0s}
-transfer: {memory: 512MiB, compression: false}
+transfer: {resume: 0s, memory: 512MiB, compression: false}
 admin: {listen: "127.0.0.1:8080"}
 `)
 	c, err := Load(filepath.Join(dir, "sluice.yaml"))
@@ -135,7 +135,7 @@ admin: {listen: "127.0.0.1:8080"}
 	if acme.From[0].String() != "203.0.113.0/24" || sap.From[0].String() != "192.0.2.1/32" {
 		t.Errorf("from: %v, %v", acme.From, sap.From)
 	}
-	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Admin.Listen != "127.0.0.1:8080" {
+	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Transfer.Resume != 0 || c.Admin.Listen != "127.0.0.1:8080" {
 		t.Errorf("%+v %+v %+v", c.Cache, c.Transfer, c.Admin)
 	}
 	if r, err := ParseRights(acme.Mounts[1].Rights); err != nil || r != vfs.ReadOnly {
@@ -158,7 +158,7 @@ func TestProblems(t *testing.T) {
 		{"not a mapping", "- a\n- b", "sluice.yaml:1:1: keys with values are expected here"},
 		{"unknown keys", minimal + "listne: {}\nadmin: {lisen: x}\ntransfer: {parts: 4}\n", `sluice.yaml:4:1: listne: unknown key: did you mean listen?
 sluice.yaml:5:9: admin.lisen: unknown key: did you mean listen?
-sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory`},
+sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory, resume`},
 		{"given twice", minimal + "admin: {listen: ':1', listen: ':2'}", "sluice.yaml:4:23: not YAML: mapping key \"listen\" already defined at [4:9]"},
 		{"two documents", minimal + "---\nadmin: {}", "sluice.yaml:5:1: a second document: the configuration is one"},
 		{"kinds", minimal + "admin: x\npassive: {overrides: 7}\nlisten: {explicit: {a: b}}\ncache: {ttl: [1s]}",
@@ -168,7 +168,7 @@ sluice.yaml:6:20: listen.explicit: a list is expected here
 sluice.yaml:7:14: cache.ttl: one value is expected here`},
 		{"values", minimal + `cache: {memory: 12XB, ttl: soon, negativeTTL: -1s}
 passive: {ports: 9-1, match: sometimes}
-transfer: {memory: 0}
+transfer: {memory: 0, resume: tomorrow}
 proxyProtocol: {trusted: [10.0.0.1/8, ten], required: maybe}
 profiles: {p: {limits: {sessions: -1, fileBytes: 99999999TiB}}}
 `, `sluice.yaml:4:17: cache.memory: 12XB: not a size: write bytes, or a whole number with KiB, MiB, GiB, TiB, kB, MB, GB or TB
@@ -176,6 +176,7 @@ sluice.yaml:4:28: cache.ttl: soon: not a duration such as 30s or 5m
 sluice.yaml:4:47: cache.negativeTTL: -1s: not a duration such as 30s or 5m
 sluice.yaml:5:18: passive.ports: 9-1: not a range of ports such as 21000-21007
 sluice.yaml:6:20: transfer.memory: 0: neither auto nor a size such as 512MiB
+sluice.yaml:6:31: transfer.resume: tomorrow: not a duration such as 30s or 5m
 sluice.yaml:7:27: proxyProtocol.trusted[0]: 10.0.0.1/8: bits behind the prefix are set: did you mean 10.0.0.0/8?
 sluice.yaml:7:39: proxyProtocol.trusted[1]: ten: not a network such as 203.0.113.0/24 or 2001:db8::/32
 sluice.yaml:7:55: proxyProtocol.required: maybe: neither true nor false
