@@ -25,9 +25,11 @@ func config(a *azurite.Server) Config {
 	return Config{Account: a.Account, AccountKey: a.AccountKey, Endpoint: a.Endpoint, Container: a.Container, PageSize: 3}
 }
 
-func start(t *testing.T) *Store {
+func start(t *testing.T) *Store { return connect(t, azurite.Start(t)) }
+
+func connect(t *testing.T, a *azurite.Server) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), config(azurite.Start(t)))
+	s, err := Open(t.Context(), config(a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,8 @@ func start(t *testing.T) *Store {
 
 // TestE2EStore runs the suite against Azurite.
 func TestE2EStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) backend.Store { return start(t) }, storetest.Options{Page: 3, Lacks: map[storetest.Gap]string{
+	a := azurite.Start(t)
+	storetest.Run(t, func(t *testing.T) backend.Store { return connect(t, a.Another(t)) }, storetest.Options{Page: 3, Lacks: map[storetest.Gap]string{
 		storetest.Backslash:    "Azure takes it for a slash, so that the driver refuses it",
 		storetest.SharedParts:  "a commit drops all uncommitted blocks of its blob",
 		storetest.ControlBytes: "listings of Azurite are no XML then",
@@ -131,13 +134,7 @@ func TestE2EUploadsOfOneKey(t *testing.T) {
 // to go on with.
 func TestE2EResume(t *testing.T) {
 	a := azurite.Start(t)
-	again := func() *Store {
-		s, err := Open(t.Context(), config(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	again := func() *Store { return connect(t, a) }
 	first, err := again().NewUpload(t.Context(), "dir/o", backend.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
