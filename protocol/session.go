@@ -84,6 +84,7 @@ type session struct {
 	announced  int64  // by ALLO: the size of the next upload
 	epsvAll    bool
 	expected   dataSource // of the next transfer; nil before PASV and the like
+	unused     dataSource // of a transfer that was refused; closed soon
 }
 
 // alarm is an ABOR, or the loss of the connection, told as soon as it is read, however many commands wait in front of it.
@@ -197,6 +198,7 @@ func (s *session) hangUp() {
 func (s *session) drain() {
 	for s.current != nil {
 		if ev := <-s.current.events; ev.final {
+			s.letGo(s.current.expected)
 			s.current = nil
 		}
 	}
@@ -310,6 +312,7 @@ func (s *session) wait() {
 		s.reply(ev.reply)
 		s.current.opened = true
 		if ev.final {
+			s.letGo(s.current.expected)
 			s.current = nil
 			s.lastSeen = time.Now()
 		}

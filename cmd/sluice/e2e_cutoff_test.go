@@ -23,15 +23,21 @@ type ftpClient struct {
 	tls  *tls.Config
 }
 
-func (d *daemon) dial() *ftpClient {
-	d.t.Helper()
+// roots trust the server's certificate.
+func (d *daemon) roots(t *testing.T) *x509.CertPool {
+	t.Helper()
 	pem, err := os.ReadFile(d.ca)
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	cfg := &tls.Config{RootCAs: roots, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(2)}
+	return roots
+}
+
+func (d *daemon) dial() *ftpClient {
+	d.t.Helper()
+	cfg := &tls.Config{RootCAs: d.roots(d.t), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(2)}
 	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", d.implicit), cfg)
 	if err != nil {
 		d.t.Fatal(err)
@@ -138,7 +144,7 @@ func TestE2ECutOff(t *testing.T) {
 			}
 			d.untouched(old)
 		})
-	}, "transfer: {resume: 0s}")
+	}, func(config string) string { return config + "transfer: {resume: 0s}\n" })
 }
 
 // untouched checks that the store is as before the cut uploads. The server may still be cleaning up.

@@ -64,7 +64,7 @@ type daemon struct {
 	place
 	t        *testing.T
 	dir      string // of its configuration
-	args     []string
+	args     []string // of serve, behind the configuration
 	ca       string // PEM file
 	explicit int
 	implicit int
@@ -77,9 +77,9 @@ const (
 	password = "correct horse"
 )
 
-// stores runs a test over every kind of store that the program can serve here. more is more lines of its configuration.
-func stores(t *testing.T, f func(t *testing.T, d *daemon), more ...string) {
-	onDisk(t, f, more...)
+// stores runs a test over every kind of store that the program can serve here. Each edit changes its configuration.
+func stores(t *testing.T, f func(t *testing.T, d *daemon), edits ...func(config string) string) {
+	onDisk(t, f, edits...)
 	t.Run("gcs", func(t *testing.T) {
 		server := fakegcs.Start(t)
 		f(t, startOn(t, place{
@@ -87,36 +87,38 @@ func stores(t *testing.T, f func(t *testing.T, d *daemon), more ...string) {
 			uploads: func() []string { return server.Names(t, ".sluice/parts/") },
 			records: func() []string { return server.Names(t, ".sluice/") },
 			bytes:   func() int64 { return int64(len(server.Names(t, ".sluice/parts/"))-1) * 8 << 20 },
-		}, more...))
+		}, edits...))
 	})
 }
 
 // onDisk runs a test over the stores that keep their objects on disk, where there is room for large ones.
-func onDisk(t *testing.T, f func(t *testing.T, d *daemon), more ...string) {
-	t.Run("file", func(t *testing.T) { f(t, start(t, nil, more...)) })
-	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t), more...)) })
+func onDisk(t *testing.T, f func(t *testing.T, d *daemon), edits ...func(config string) string) {
+	t.Run("file", func(t *testing.T) { f(t, start(t, nil, edits...)) })
+	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t), edits...)) })
 }
 
 // place is a store, and what can be seen of it behind the program's back.
 type place struct {
 	config  string          // as the configuration tells it
+	data    string          // directory of the file store; empty for others
 	uploads func() []string // names what there is of uploads that are not finished
 	bytes   func() int64    // of those
 	records func() []string // names the objects that the program keeps for itself
 }
 
-// start runs the program on the file store, or on an S3 server.
-func start(t *testing.T, s3 *versitygw.Gateway, more ...string) *daemon {
+// start runs the program on the file store, or on an S3 server. Each edit changes its configuration.
+func start(t *testing.T, s3 *versitygw.Gateway, edits ...func(config string) string) *daemon {
 	t.Helper()
 	if s3 == nil {
 		data := filepath.Join(t.TempDir(), "data")
 		uploads := filepath.Join(data, ".sluice", "uploads")
 		return startOn(t, place{
+			data:    data,
 			config:  "{type: file, path: " + data + "}",
 			uploads: func() []string { return versitygw.Files(t, uploads) },
 			bytes:   func() int64 { return versitygw.Bytes(t, uploads) },
 			records: func() []string { return versitygw.Files(t, filepath.Join(data, ".sluice.dir..sluice")) },
-		}, more...)
+		}, edits...)
 	}
 	return startOn(t, place{
 		config: fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
@@ -124,11 +126,11 @@ func start(t *testing.T, s3 *versitygw.Gateway, more ...string) *daemon {
 		uploads: func() []string { return s3.Uploads(t) },
 		bytes:   func() int64 { return s3.Uploaded(t) },
 		records: func() []string { return s3.Objects(t, ".sluice") },
-	}, more...)
+	}, edits...)
 }
 
 // startOn runs the program on a store.
-func startOn(t *testing.T, store place, more ...string) *daemon {
+func startOn(t *testing.T, store place, edits ...func(config string) string) *daemon {
 	t.Helper()
 	bin := binary(t)
 	d := &daemon{t: t, dir: t.TempDir(), place: store, log: &syncBuffer{}}
@@ -149,7 +151,9 @@ stores:
 users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}]}
 `, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store.config, user, strings.TrimSpace(string(hashed)))
-	config += strings.Join(more, "\n") + "\n"
+	for _, edit := range edits {
+		config = edit(config)
+	}
 	if err := os.WriteFile(filepath.Join(d.dir, "sluice.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func (f Form) Encode(w io.Writer, offset int64) io.WriteCloser {
 		text := transform.NewWriter(top, t)
 		top, ends = text, append(closers{text}, ends...)
 	}
-	if f.Mode == Block && !(f.Record && f.Type == Image) {
+	if f.Mode == Block && (!f.Record || f.Type != Image) {
 		top = &markingWriter{w: top, marks: marks, lines: f.Type != Image, offset: offset}
 	}
 	return struct {
