@@ -63,9 +63,9 @@ func tool(t *testing.T, name string) string {
 type daemon struct {
 	place
 	t        *testing.T
-	dir      string // of its configuration
+	dir      string   // of its configuration
 	args     []string // of serve, behind the configuration
-	ca       string // PEM file
+	ca       string   // PEM file
 	explicit int
 	implicit int
 	cmd      *exec.Cmd
