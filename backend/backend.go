@@ -199,5 +199,6 @@ type Caps struct {
 	MaxCopyPart     int64 // largest length of one CopyPart
 	MaxCopy         int64 // largest object that one Copy can copy
 	Conditional     bool  // Put, Commit and Copy check their Condition, Delete its ETag
+	ListRemembered  bool  // what a listing has shown or shown to be missing answers Stat and List for a while (package cache)
 	ListMetadata    bool  // list rows carry ModTime, ContentType and Metadata: they are not Partial
 }

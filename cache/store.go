@@ -19,7 +19,11 @@ type Store struct {
 var _ backend.Store = (*Store)(nil)
 
 // Caps implements backend.Store.
-func (s *Store) Caps() backend.Caps { return s.inner.Caps() }
+func (s *Store) Caps() backend.Caps {
+	caps := s.inner.Caps()
+	caps.ListRemembered = min(s.cache.cfg.ListTTL, s.cache.cfg.NegativeTTL) > 0
+	return caps
+}
 
 // Open implements backend.Store. It always asks the store, and forgets what the store's answer proves wrong.
 func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {

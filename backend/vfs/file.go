@@ -81,7 +81,12 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 	if offset < AtEnd {
 		return Info{}, ErrOffset
 	}
-	e, err := t.lookup(ctx, n)
+	t.survey(ctx, n)
+	stat := statRow
+	if offset != 0 { // what is appended to keeps its metadata
+		stat = statFile
+	}
+	e, err := t.look(ctx, n, stat)
 	if err != nil {
 		return Info{}, err
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -70,7 +72,10 @@ type entry struct {
 }
 
 // lookup asks the store what is at n.
-func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
+func (t *Tree) lookup(ctx context.Context, n node) (entry, error) { return t.look(ctx, n, statFile) }
+
+// look is lookup with a way to look at the key of n.
+func (t *Tree) look(ctx context.Context, n node, stat func(context.Context, node) (entry, error)) (entry, error) {
 	if n.fixed || n.mount == nil {
 		return entry{dir: n.fixed}, nil
 	}
@@ -87,7 +92,7 @@ func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
 		return err
 	})
 	g.Go(func() (err error) {
-		marked, err = statFile(gctx, n)
+		marked, err = stat(gctx, n)
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -105,6 +110,30 @@ func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
 	return statFolder(ctx, n)
 }
 
+// surveyRows is how many rows behind a name are asked for in a large directory.
+const surveyRows = 200
+
+// survey has the listing of n's directory remembered, where the store does that, so that the questions that an upload raises, and those
+// of the next uploads to this directory, need no requests: a job that sends a thousand files would ask thousands. It costs one
+// request per directory and lifetime of a listing; beyond a thousand entries one more where a new name lies elsewhere. That it
+// fails is no matter: the questions are asked then.
+func (t *Tree) survey(ctx context.Context, n node) {
+	if n.fixed || n.mount == nil || !n.store().Caps().ListRemembered {
+		return
+	}
+	key := n.key()
+	dir := key[:strings.LastIndexByte(key, '/')+1]
+	_, last := utf8.DecodeLastRuneInString(key)
+	for _, opts := range []backend.ListOptions{{}, {After: key[:len(key)-last], Limit: surveyRows}} {
+		if opts.After == dir {
+			opts.After = ""
+		}
+		for range n.store().List(ctx, dir, opts) {
+			break // the rows are remembered before the first one is told
+		}
+	}
+}
+
 // statFile looks at the object at the key of n: a file, or somebody's marker of a directory.
 func statFile(ctx context.Context, n node) (entry, error) {
 	obj, err := n.store().Stat(ctx, n.key())
@@ -113,6 +142,23 @@ func statFile(ctx context.Context, n node) (entry, error) {
 		return entry{}, nil
 	case err != nil:
 		return entry{}, err
+	case isFolder(obj):
+		return entry{dir: true, made: obj.Time().UTC()}, nil
+	}
+	return entry{file: &obj}, nil
+}
+
+// statRow is statFile for a caller to whom a row of a listing is enough: the object may be Partial. An empty one has to be looked at,
+// since its metadata may make a directory of it.
+func statRow(ctx context.Context, n node) (entry, error) {
+	obj, err := n.store().Stat(backend.AllowPartial(ctx), n.key())
+	switch {
+	case errors.Is(err, backend.ErrNotExist):
+		return entry{}, nil
+	case err != nil:
+		return entry{}, err
+	case obj.Partial && obj.Size == 0:
+		return statFile(ctx, n)
 	case isFolder(obj):
 		return entry{dir: true, made: obj.Time().UTC()}, nil
 	}
