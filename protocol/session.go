@@ -28,6 +28,7 @@ const (
 	maxBadPasswords = 5
 	writeTimeout    = 30 * time.Second // for a reply
 	lingering       = 500 * time.Millisecond
+	abortPatience   = 700 * time.Millisecond // for an aborted transfer to end: ABOR is answered within a second
 )
 
 // session is one control connection. One goroutine owns it and everything in it, without locks: its loop selects over the
@@ -56,15 +57,16 @@ type session struct {
 	idle     time.Duration
 	implicit bool
 
-	held     []item    // read, and to be answered after the transfer
-	current  *transfer // nil if none runs
-	lost     error     // why nothing more can be read
-	closing  bool      // after the reply that ends the session
-	begun    time.Time
-	lastSeen time.Time // of a command
-	badLines int
-	bad      int // commands in a row
-	denied   int
+	held      []item         // read, and to be answered after the transfer
+	current   *transfer      // nil if none runs
+	abandoned sync.WaitGroup // transfers that nobody waits for any more
+	lost      error          // why nothing more can be read
+	closing   bool           // after the reply that ends the session
+	begun     time.Time
+	lastSeen  time.Time // of a command
+	badLines  int
+	bad       int // commands in a row
+	denied    int
 
 	introduced bool     // has logged in once
 	name       string   // of USER
@@ -136,6 +138,7 @@ func serve(srv *Server, conn net.Conn, mode Mode, refusal string) {
 
 // reset puts everything that a client can set back to how a session begins.
 func (s *session) reset(protect bool) {
+	s.abandoned.Wait() // they work for the user who goes
 	s.logout()
 	s.dropExpected()
 	s.clear(0)
@@ -169,6 +172,7 @@ func (s *session) end() {
 	if s.current != nil {
 		s.drain()
 	}
+	s.abandoned.Wait()
 	s.dropExpected()
 	s.srv.cfg.Passive.Remove(s.data)
 	s.hangUp()
@@ -198,7 +202,9 @@ func (s *session) hangUp() {
 func (s *session) drain() {
 	for s.current != nil {
 		if ev := <-s.current.events; ev.final {
-			s.letGo(s.current.expected)
+			if !s.current.asked {
+				s.letGo(s.current.expected)
+			}
 			s.current = nil
 		}
 	}
@@ -283,8 +289,13 @@ func (s *session) wait() {
 	var events chan event
 	var timeout <-chan time.Time
 	draining := s.srv.draining
-	if s.current != nil {
-		events, draining = s.current.events, nil
+	if t := s.current; t != nil {
+		events, draining = t.events, nil
+		if !t.aborted.IsZero() && t.expected != nil && !t.whole.Load() {
+			timer := time.NewTimer(time.Until(t.aborted.Add(abortPatience)))
+			defer timer.Stop()
+			timeout = timer.C
+		}
 	} else {
 		limit := s.lastSeen.Add(s.idle)
 		if s.account == nil {
@@ -307,20 +318,47 @@ func (s *session) wait() {
 	case a := <-s.alarms:
 		if s.current != nil && s.current.seq < a.seq {
 			s.current.cancel(a.cause)
+			if s.current.aborted.IsZero() {
+				s.current.aborted = time.Now()
+			}
 		}
 	case ev := <-events:
 		s.reply(ev.reply)
 		s.current.opened = true
 		if ev.final {
-			s.letGo(s.current.expected)
+			if !s.current.asked {
+				s.letGo(s.current.expected)
+			}
 			s.current = nil
 			s.lastSeen = time.Now()
 		}
 	case <-timeout:
+		if s.current != nil {
+			s.abandon()
+			break
+		}
 		s.bye("Timeout: closing the connection")
 	case <-draining:
 		s.bye("Server is shutting down")
 	}
+}
+
+// abandon answers for a transfer that was aborted and whose clean-up in the store takes its time: nothing of it will be seen, since
+// the client's data had not come to its end.
+func (s *session) abandon() {
+	t := s.current
+	if t.whole.Load() {
+		return // it is being stored: the store has the word
+	}
+	s.abandoned.Go(func() {
+		for ev := range t.events {
+			if ev.final {
+				return
+			}
+		}
+	})
+	s.current, s.lastSeen = nil, time.Now()
+	s.reply(reply(426, "Transfer aborted"))
 }
 
 func (s *session) bye(text string) {

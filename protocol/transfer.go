@@ -33,11 +33,13 @@ type transfer struct {
 	patience time.Duration // for the data connection
 	stall    time.Duration
 
-	cancel context.CancelCauseFunc
-	events chan event
-	opened bool // the client has heard a preliminary reply: others may come before the final one. The session's alone
-	begun  time.Time
-	bytes  atomic.Int64
+	cancel  context.CancelCauseFunc
+	events  chan event
+	whole   atomic.Bool // an upload whose data has come to its end
+	aborted time.Time   // the session's alone
+	opened  bool        // the client has heard a preliminary reply: others may come before the final one. The session's alone
+	begun   time.Time
+	bytes   atomic.Int64
 }
 
 // dataSource is where the data connection of a transfer will come from: passive or active.
@@ -92,7 +94,6 @@ func (s *session) begin(seq int64, cmd wire.Command, arg string, row *command) w
 		}
 		if t.asked {
 			t.expected.Close()
-			t.expected = nil
 		}
 		t.events <- event{reply: rep, final: true}
 	}()

@@ -121,6 +121,12 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n, err := u.src.Read(p)
 	u.t.bytes.Add(int64(n))
+	if err == io.EOF {
+		u.t.whole.Store(true)
+		if cause := context.Cause(u.ctx); cause != nil {
+			err = cause // it was aborted before, and may have been answered for
+		}
+	}
 	if err != nil {
 		u.err = err
 	}
