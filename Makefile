@@ -7,13 +7,21 @@ TAGS     := disable_grpc_modules
 IMAGE    ?= sluice:$(VERSION)
 BUILDER  ?= docker build
 
-# Programs that the end-to-end tests start. command:package for Debian, and Go programs pinned into .tools/bin.
+# Programs that the end-to-end tests start. command:package for Debian, and pinned ones: of Go in .tools/bin, of npm in
+# .tools/node_modules.
 DEBIAN := gcc:gcc curl:curl lftp:lftp python3:python3 wget:wget buildah:buildah crun:crun systemd-analyze:systemd \
-	unshare:util-linux update-ca-certificates:ca-certificates
+	unshare:util-linux update-ca-certificates:ca-certificates node:nodejs npm:npm \
+	javac:default-jdk-headless /usr/share/java/commons-net.jar:libcommons-net-java php:php-cli ruby:ruby perl:perl \
+	/usr/share/perl5/IO/Socket/SSL.pm:libio-socket-ssl-perl duplicity:duplicity rclone:rclone \
+	nmap:nmap sslscan:sslscan testssl:testssl.sh openssl:openssl
 GOTOOLS := \
 	github.com/fsouza/fake-gcs-server@v1.56.1 \
 	github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
 	helm.sh/helm/v4/cmd/helm@v4.3.1
+NPMTOOLS := azurite@3.37.0 basic-ftp@6.2.6
+# Servers that ours is compared with, and libraries of theirs. They exclude each other as installed packages, so they are only unpacked.
+FTPSERVERS := proftpd-core proftpd-mod-crypto vsftpd pure-ftpd pure-ftpd-common \
+	libhashkit2 libhiredis0.14 libmemcached11 libmemcachedutil2 libpcre2-posix3 libsasl2-2 libsodium23 libwrap0
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 stamp = $(patsubst %,.tools/%,$(notdir $(1)))
@@ -62,15 +70,25 @@ image: rootfs ## the container image; BUILDER='buildah bud' works too
 clean: ## remove what was built; the tools stay
 	rm -rf bin dist
 
-tools: debian $(call stamp,$(GOTOOLS)) ## install the programs that the tests start
+tools: debian $(call stamp,$(GOTOOLS) $(NPMTOOLS)) .tools/ftpservers ## install the programs that the tests start
 
 debian:
-	@missing=; for t in $(DEBIAN); do command -v $${t%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
+	@missing=; for t in $(DEBIAN); do command -v $${t%:*} >/dev/null || [ -e $${t%:*} ] || missing="$$missing $${t#*:}"; done; \
 	[ -z "$$missing" ] && exit; \
 	[ $$(id -u) = 0 ] || { echo "missing programs; run: sudo apt-get install -y --no-install-recommends$$missing" >&2; exit 1; }; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing
 
-# .tools/NAME@VERSION stands for .tools/bin/NAME at that version.
+# .tools/NAME@VERSION stands for that version of NAME.
+$(call stamp,$(NPMTOOLS)):
+	npm install --prefix .tools --no-audit --no-fund --loglevel error $(@F)
+	@rm -f .tools/$(firstword $(subst @, ,$(@F)))@* && touch $@
+
+.tools/ftpservers: | debian
+	rm -rf $@.new && mkdir -p $@.new
+	cd $@.new && download='apt-get download -qq -o APT::Sandbox::User=root $(FTPSERVERS)' && \
+	{ $$download || { apt-get update -qq && $$download; }; } && for p in *.deb; do dpkg -x $$p . && rm $$p; done
+	mv $@.new $@
+
 .tools/%:
 	GOBIN=$(CURDIR)/.tools/bin go install $(filter %/$*,$(GOTOOLS) $(LINTER))
 	@rm -f .tools/$(firstword $(subst @, ,$*))@* && touch $@

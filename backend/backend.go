@@ -41,6 +41,12 @@ type Store interface {
 	// NewUpload begins an object that is written in parts.
 	NewUpload(ctx context.Context, key string, opts PutOptions) (Upload, error)
 
+	// ResumeUpload finds an upload again that NewUpload has begun at key, in this process or in another that may be dead, with
+	// the parts that it has. id is its Upload.ID. opts must be those of NewUpload, except that If may be another condition.
+	// ErrNotExist where the store does not know the upload, or no longer: it was committed or aborted. An upload to which no
+	// part was written may be unknown too. Two values that write one upload at a time do not heed each other.
+	ResumeUpload(ctx context.Context, key, id string, opts PutOptions) (Upload, error)
+
 	// Copy makes dst a copy of src inside the store, without the bytes passing through the caller. dst may equal src when
 	// opts.Replace is given: that rewrites the attributes alone. An object above Caps.MaxCopy is ErrTooLarge; copy it
 	// in parts with Upload.CopyPart.
@@ -58,6 +64,13 @@ type Store interface {
 // Upload is an object being written in parts. Nothing of it can be seen, and any older object stays, until Commit returns
 // nil. Parts are numbered from 1; every part but the last has at least Caps.MinPart bytes.
 type Upload interface {
+	// ID names the upload for Store.ResumeUpload. It is opaque, never empty, and holds no control bytes.
+	ID() string
+
+	// Parts returns the parts that the store durably has, in ascending order of their numbers. A part that was written or
+	// copied without an error is among them, whoever did it. ErrNotExist where the upload is over.
+	Parts(ctx context.Context) ([]Part, error)
+
 	// WritePart stores part n. Calls may overlap up to Caps.PartConcurrency. A part may be written again: the last one
 	// counts. The caller may reuse p once WritePart has returned.
 	WritePart(ctx context.Context, n int, p []byte) error
@@ -73,6 +86,12 @@ type Upload interface {
 	// Abort drops the upload and every part that it holds. It may follow a failed Commit and may be repeated; after a
 	// Commit that succeeded it does nothing.
 	Abort(ctx context.Context) error
+}
+
+// Part is a part of an Upload that the store has.
+type Part struct {
+	Number int
+	Size   int64
 }
 
 // Object describes one version of an object.
@@ -110,7 +129,7 @@ func (o Object) Attributes() Attributes {
 
 // Entry is one row of a listing: an object, or with ListOptions.Delimiter a common prefix.
 type Entry struct {
-	Object      // Key alone is set where Prefix is true
+	Object      // where Prefix is true only Key is set, and Updated where the store knows when something was last written there
 	Prefix bool // Key is a common prefix and ends in "/"
 }
 

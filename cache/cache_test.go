@@ -208,6 +208,10 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	lists(t, s, "in/", "in/new", "in/old", "in/sub/")
+	if _, err := s.Stat(ctx, "in/parts"); !errors.Is(err, backend.ErrNotExist) {
+		t.Errorf("an upload that was not committed: %v", err)
+	}
+	u = must[backend.Upload](t)(s.ResumeUpload(ctx, "in/parts", u.ID(), backend.PutOptions{}))
 	must[backend.Object](t)(u.Commit(ctx, 1))
 	must[backend.Object](t)(s.Copy(ctx, "in/sub/copy", "in/parts", backend.CopyOptions{}))
 	if err := s.Delete(ctx, "in/old", backend.DeleteOptions{}); err != nil {

@@ -73,6 +73,15 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	return &upload{Upload: u, store: s, key: key}, nil
 }
 
+// ResumeUpload implements backend.Store.
+func (s *Store) ResumeUpload(ctx context.Context, key, id string, opts backend.PutOptions) (backend.Upload, error) {
+	u, err := s.inner.ResumeUpload(ctx, key, id, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &upload{Upload: u, store: s, key: key}, nil
+}
+
 // upload mutates when it commits; nothing of it can be seen before.
 type upload struct {
 	backend.Upload

@@ -22,7 +22,9 @@ func TestE2ESample(t *testing.T) {
 	copyFile(t, certificates+"localhost.crt", filepath.Join(dir, "tls.crt"))
 	copyFile(t, certificates+"localhost.key", filepath.Join(dir, "tls.key"))
 	copyFile(t, certificates+"localhost.crt", filepath.Join(dir, "clients.crt"))
-	write(t, filepath.Join(dir, "lab.hash"), passwordHash+"\n")
+	for _, user := range []string{"lab", "zos", "scanner"} {
+		write(t, filepath.Join(dir, user+".hash"), passwordHash+"\n")
+	}
 	check := exec.Command(program(t), "config", "check", "--config", filepath.Join(dir, "sluice.yaml"))
 	check.Env = []string{"LAB_ACCESS_KEY=key", "LAB_SECRET_KEY=secret"}
 	run(t, check)

@@ -208,6 +208,8 @@ func TestE2ERefused(t *testing.T) {
 		{[]string{"--set", "config.stores.local.path=/srv/files"}, "config.stores.local.path: must begin with /var/lib/sluice/"},
 		{[]string{"--set", "config.stores.local.path=/var/lib/sluice/../x"}, "config.stores.local.path: must begin with /var/lib/sluice/"},
 		{[]string{"--set", "config.stores.s.secretKey=hidden"}, "config.stores.s.secretKey: a ConfigMap keeps no secrets"},
+		{[]string{"--set", "config.stores.s.accountKey=hidden"}, "config.stores.s.accountKey: a ConfigMap keeps no secrets"},
+		{[]string{"--set", "config.stores.s.connectionString=hidden"}, "config.stores.s.connectionString: a ConfigMap keeps no secrets"},
 		{[]string{"--set", "config.users[0].name=ann,config.users[0].password=$2b$10$x"}, "the password of ann stands in a ConfigMap"},
 		{[]string{"--set", "config.listen.explicit[0]=:21"}, "config.listen: is written by the chart; set ports"},
 		{[]string{"--set", "config.passive.ports=1-2"}, "config.passive.ports: is written by the chart; set ports.passive"},

@@ -1,10 +1,25 @@
 package protocol_test
 
 import (
+	"fmt"
+
+	"sluice/backend"
 	"sluice/backend/mem"
 	"sluice/backend/transfer"
 	"sluice/backend/vfs"
 )
+
+// refusals are the keys that the store in memory refuses to hold, once it has their bytes.
+var refusals = map[string]error{
+	"odd": backend.ErrBadKey, "locked": backend.ErrPermission, "large": backend.ErrTooLarge, "changed": backend.ErrChanged, "away": backend.ErrUnavailable,
+}
+
+func refuse(op, key string) error {
+	if err := refusals[key]; err != nil && op == "put" {
+		return fmt.Errorf("put %s: %w", key, err)
+	}
+	return nil
+}
 
 // newFS returns an empty tree over a store in memory.
 func newFS(t interface {
@@ -12,7 +27,7 @@ func newFS(t interface {
 	Fatal(args ...any)
 }) vfs.FS {
 	t.Helper()
-	return newTree(t, vfs.Mount{Path: "/", Store: mem.New(mem.Config{}), Rights: vfs.Full})
+	return newTree(t, vfs.Mount{Path: "/", Store: mem.New(mem.Config{Fault: refuse}), Rights: vfs.Full})
 }
 
 // newCold returns an empty tree whose files must be restored before they can be read.

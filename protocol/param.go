@@ -164,10 +164,12 @@ func (s *session) passive(ctx context.Context) (uint16, error) {
 }
 
 func (s *session) dropExpected() {
-	if s.expected != nil {
-		s.expected.Close()
-		s.expected = nil
+	for _, e := range []dataSource{s.expected, s.unused} {
+		if e != nil {
+			e.Close()
+		}
 	}
+	s.expected, s.unused = nil, nil
 }
 
 // opts is RFC 2389 4.

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"sluice/backend/vfs"
 )
 
 // Mode is how TLS begins on a control connection.
@@ -24,7 +26,7 @@ const (
 
 // Causes of a transfer's end that are not the data connection's own.
 var (
-	errAborted  = errors.New("aborted by the client")
+	errAborted  = vfs.ErrAborted // the tree keeps nothing of an upload then
 	errLost     = errors.New("control connection lost")
 	errShutdown = errors.New("server shutting down")
 )
@@ -38,12 +40,14 @@ type Server struct {
 	cancel   context.CancelCauseFunc
 	draining chan struct{}
 	wg       sync.WaitGroup // sessions
+	late     sync.WaitGroup // those that came after Shutdown had begun, to be refused
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	sessions  int
 	strangers map[netip.Addr]int // sessions without a login, by client address
-	shut      bool
+	shut      bool               // draining is closed
+	closed    bool               // nobody is waited for any more
 }
 
 // New checks the configuration and returns a Server. Its sessions have the values of ctx, but do not end with it: Shutdown ends them.
@@ -77,7 +81,7 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-// Serve accepts control connections on l until Shutdown, then returns nil; an error of l otherwise. It closes l. It may be
+// Serve accepts control connections on l until Shutdown is done, then returns nil; an error of l otherwise. It closes l. It may be
 // called for several listeners.
 func (s *Server) Serve(l net.Listener, mode Mode) error {
 	defer l.Close()
@@ -95,10 +99,8 @@ func (s *Server) Serve(l net.Listener, mode Mode) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
-			select {
-			case <-s.draining:
+			if s.isClosed() {
 				return nil
-			default:
 			}
 			if errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("accept: %w", err)
@@ -110,30 +112,46 @@ func (s *Server) Serve(l net.Listener, mode Mode) error {
 		}
 		pause = 0
 		remote := addrPort(conn.RemoteAddr()).Addr()
-		full, ok := s.enter(remote)
-		if !ok {
+		group, refusal := s.enter(remote)
+		if group == nil {
 			_ = conn.Close()
 			return nil
 		}
 		go func() {
-			defer s.leave()
-			serve(s, conn, mode, full)
+			defer s.leave(group)
+			if group == &s.late { // the end does not wait for who is silent
+				defer context.AfterFunc(s.ctx, func() { _ = conn.Close() })()
+			}
+			serve(s, conn, mode, refusal)
 		}()
 	}
 }
 
-// enter counts a new session in. full means that it is one too many, or that its address has half of all sessions and has not
-// logged in to them; it fails after Shutdown.
-func (s *Server) enter(remote netip.Addr) (full, ok bool) {
+// enter counts a new session in and returns who waits for it; nil when Shutdown is done. It is refused where it is one too many,
+// where its address has half of all sessions and has not logged in to them, and while Shutdown waits for others.
+func (s *Server) enter(remote netip.Addr) (group *sync.WaitGroup, refusal string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shut {
-		return false, false
+	if s.closed {
+		return nil, ""
 	}
 	s.sessions++
 	s.strangers[remote]++
-	s.wg.Add(1)
-	return s.sessions > s.cfg.MaxSessions || s.strangers[remote] > max(1, s.cfg.MaxSessions/2), true
+	group = &s.wg
+	switch {
+	case s.shut:
+		group, refusal = &s.late, "Server is shutting down; try again later"
+	case s.sessions > s.cfg.MaxSessions, s.strangers[remote] > max(1, s.cfg.MaxSessions/2):
+		refusal = "Too many connections; try again later"
+	}
+	group.Add(1)
+	return group, refusal
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // introduce counts a session out of those without a login.
@@ -145,23 +163,21 @@ func (s *Server) introduce(remote netip.Addr) {
 	}
 }
 
-func (s *Server) leave() {
+func (s *Server) leave(group *sync.WaitGroup) {
 	s.mu.Lock()
 	s.sessions--
 	s.mu.Unlock()
-	s.wg.Done()
+	group.Done()
 }
 
-// Shutdown stops listening, tells sessions 421 as soon as they have no transfer, waits for the transfers until ctx ends, then
-// cuts them with 426. It returns when no session is left; the error is that of ctx if it had to cut.
+// Shutdown tells sessions 421 as soon as they have no transfer, waits for the transfers until ctx ends, then cuts them with 426.
+// Whoever connects meanwhile hears 421 and not a refused connection, which many clients take for good. It stops listening and
+// returns when no session is left; the error is that of ctx if it had to cut.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.shut {
 		s.shut = true
 		close(s.draining)
-	}
-	for l := range s.listeners {
-		_ = l.Close()
 	}
 	s.mu.Unlock()
 
@@ -178,5 +194,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancel(errShutdown)
 	<-done
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	s.mu.Unlock()
+	s.late.Wait()
 	return err
 }

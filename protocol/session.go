@@ -84,6 +84,7 @@ type session struct {
 	announced  int64  // by ALLO: the size of the next upload
 	epsvAll    bool
 	expected   dataSource // of the next transfer; nil before PASV and the like
+	unused     dataSource // of a transfer that was refused; closed soon
 }
 
 // alarm is an ABOR, or the loss of the connection, told as soon as it is read, however many commands wait in front of it.
@@ -100,8 +101,8 @@ type item struct {
 	last bool // the reader has ended: what comes next depends on this command, or cannot be read
 }
 
-// serve runs one session to its end.
-func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
+// serve runs one session to its end. With a refusal it says nothing else to the client.
+func serve(srv *Server, conn net.Conn, mode Mode, refusal string) {
 	s := &session{srv: srv, raw: conn, conn: conn, begun: time.Now(), idle: srv.cfg.IdleTimeout, implicit: mode == Implicit, alarms: make(chan alarm, 1)}
 	s.reset(false)
 	s.remote, s.local = addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr())
@@ -120,8 +121,8 @@ func serve(srv *Server, conn net.Conn, mode Mode, full bool) {
 		}
 		s.protect = true
 	}
-	if full {
-		s.reply(reply(421, "Too many connections; try again later"))
+	if refusal != "" {
+		s.reply(reply(421, refusal))
 		s.flush()
 		return
 	}
@@ -197,6 +198,7 @@ func (s *session) hangUp() {
 func (s *session) drain() {
 	for s.current != nil {
 		if ev := <-s.current.events; ev.final {
+			s.letGo(s.current.expected)
 			s.current = nil
 		}
 	}
@@ -310,6 +312,7 @@ func (s *session) wait() {
 		s.reply(ev.reply)
 		s.current.opened = true
 		if ev.final {
+			s.letGo(s.current.expected)
 			s.current = nil
 			s.lastSeen = time.Now()
 		}

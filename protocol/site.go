@@ -23,7 +23,7 @@ func siteTable() map[string]*command {
 		"CHMOD":   {run: (*session).siteChmod, arg: needed, help: "SITE CHMOD mode path"},
 		"UMASK":   {run: (*session).siteUmask, help: "SITE UMASK [mask]"},
 		"NAMEFMT": {run: (*session).siteNamefmt, help: "SITE NAMEFMT [0|1]"},
-		"MKDIR":   {run: (*session).mkd, arg: needed, feat: "SITE MKDIR", help: "SITE MKDIR path"},
+		"MKDIR":   {run: (*session).siteMkdir, arg: needed, feat: "SITE MKDIR", help: "SITE MKDIR path"},
 		"RMDIR":   {run: (*session).rmd, arg: needed, feat: "SITE RMDIR", help: "SITE RMDIR path"},
 		"UTIME":   {run: (*session).siteUtime, arg: needed, feat: "SITE UTIME", help: "SITE UTIME YYYYMMDDhhmm[ss] path"},
 		"COPY":    {start: (*session).siteCopy, local: true, arg: needed, feat: "SITE COPY", help: "SITE COPY from to"},
@@ -69,6 +69,24 @@ func (s *session) siteIdle(_ context.Context, arg string) (wire.Reply, error) {
 		s.idle = time.Duration(n) * time.Second
 	}
 	return reply(200, fmt.Sprintf("The idle time is %d seconds", int64(s.idle/time.Second))), nil
+}
+
+// siteMkdir makes a directory and those missing above it, and is content if it is there: so lftp's mkdir -p takes it where FEAT
+// names it (ProFTPD, mod_site_misc).
+func (s *session) siteMkdir(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	for i := 1; i <= len(name); i++ {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		if info, err := s.account.FS.Stat(ctx, name[:i]); err == nil && info.Dir {
+			continue
+		}
+		if err := s.account.FS.Mkdir(ctx, name[:i]); err != nil {
+			return wire.Reply{}, err
+		}
+	}
+	return reply(257, s.quoted(name)+" created"), nil
 }
 
 // siteChmod accepts a mode for what exists, and forgets it: objects have none, and the rights of a user say what can be done.

@@ -28,6 +28,7 @@ type transfer struct {
 	limit    *int64     // of RANG: the byte behind the last one
 	size     int64      // announced by ALLO
 	expected dataSource // nil where the command needs none
+	asked    bool       // for its data connection, behind 150
 	lenient  bool
 	patience time.Duration // for the data connection
 	stall    time.Duration
@@ -67,9 +68,7 @@ func (s *session) begin(seq int64, cmd wire.Command, arg string, row *command) w
 		t.size, t.expected = s.announced, s.expected
 		s.announced, s.expected = 0, nil
 		if rep.Code != 0 {
-			if t.expected != nil {
-				t.expected.Close()
-			}
+			s.letGo(t.expected)
 			s.clear(0)
 			return rep
 		}
@@ -89,12 +88,24 @@ func (s *session) begin(seq int64, cmd wire.Command, arg string, row *command) w
 		}
 		cancel(nil)
 		if t.expected != nil {
-			t.expected.Close()
 			s.report(t, rep.Code, err)
+		}
+		if t.asked {
+			t.expected.Close()
+			t.expected = nil
 		}
 		t.events <- event{reply: rep, final: true}
 	}()
 	return wire.Reply{}
+}
+
+// letGo gives up the data connection of a transfer that was refused, a little behind the reply: a client that hears of a reset
+// before it has read the reply gives up its whole session (basic-ftp does).
+func (s *session) letGo(e dataSource) {
+	if e != nil {
+		s.unused = e
+		time.AfterFunc(lingering, e.Close)
+	}
 }
 
 // run does the job; a panic in it becomes an error.
@@ -125,6 +136,7 @@ func (s *session) report(t *transfer, code int, err error) {
 
 // connect says 150 and waits for the data connection, which ends with ctx.
 func (t *transfer) connect(ctx context.Context, text string) (*dataconn.Conn, error) {
+	t.asked = true
 	t.events <- event{reply: reply(150, text)}
 	wait, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()

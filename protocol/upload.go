@@ -100,7 +100,7 @@ func (u *upload) put(offset int64, opts vfs.PutOptions) (wire.Reply, error) {
 	case u.conn != nil:
 		u.conn.Abort()
 	}
-	if u.err != nil {
+	if u.err != nil && !errors.Is(u.err, io.EOF) { // which is no error: the client has done its part
 		err = u.err // the first cause, whatever was made of it on the way
 	}
 	if errors.Is(err, errNoRestart) {

@@ -5,13 +5,14 @@
 // directory is an object. Symbolic links are no objects and nothing leads out of the directory. A folder is seen only
 // through what is below it. The directory has to lie on one file system, one with case-sensitive names.
 //
-// Names that begin with ".sluice" are the driver's own. The folder .sluice holds attributes (meta), and what running
-// processes are writing (run). Keys that a file system cannot hold are escaped, segment by segment; see place.
+// Names that begin with ".sluice" are the driver's own. The folder .sluice holds attributes (meta), uploads that are under way
+// (uploads), and what else running processes are writing (run). Keys that a file system cannot hold are escaped, segment by segment; see place.
 //
 // It knows nothing of users, mounts or caches. The program opens it; backend/transfer and backend/vfs use it.
 package file
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -44,6 +45,9 @@ const tries = 100
 // Config names the directory.
 type Config struct {
 	Path string // made if it is missing
+	// Keep is how long an upload can be resumed whose process is gone. It is removed by the next Open after that, so that
+	// nothing piles up. 0: a week. Negative: not at all.
+	Keep time.Duration
 }
 
 // Store is a directory. It implements backend.Store.
@@ -67,6 +71,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("file store %s: %w", cfg.Path, err)
 	}
 	if err := os.MkdirAll(cfg.Path, 0o750); err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) && errors.Is(err, syscall.ENOTDIR) {
+			return nil, fmt.Errorf("file store: %s is a file; a directory is needed", p.Path)
+		}
 		return nil, fmt.Errorf("file store: %w", classify(err))
 	}
 	root, err := os.OpenRoot(cfg.Path)
@@ -74,7 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("file store: %w", classify(err))
 	}
 	s := &Store{path: cfg.Path, root: root}
-	if err := s.begin(); err != nil {
+	if err := s.begin(cmp.Or(cfg.Keep, 7*24*time.Hour)); err != nil {
 		return nil, fmt.Errorf("file store %s: %w", cfg.Path, errors.Join(classify(err), s.Close()))
 	}
 	return s, nil
@@ -82,8 +90,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // begin makes the private folder and this process's own in it. Nobody else begins meanwhile, so a folder whose flock is
 // free is one that was left behind.
-func (s *Store) begin() error {
-	for _, dir := range []string{metaDir, runDir} {
+func (s *Store) begin(keep time.Duration) error {
+	for _, dir := range []string{metaDir, runDir, uploadsDir} {
 		if err := s.root.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -105,6 +113,9 @@ func (s *Store) begin() error {
 		if err := s.sweep(path.Join(runDir, e.Name())); err != nil {
 			return err
 		}
+	}
+	if err := s.sweepUploads(keep); err != nil {
+		return err
 	}
 	s.run = path.Join(runDir, rand.Text())
 	if err := s.root.Mkdir(s.run, 0o700); err != nil {
@@ -131,7 +142,7 @@ func (s *Store) sweep(dir string) error {
 	return s.root.RemoveAll(dir)
 }
 
-// Close gives the directory up. Uploads that are open are lost.
+// Close gives the directory up. Uploads that are open can be resumed by another process.
 func (s *Store) Close() error {
 	var errs []error
 	if s.run != "" {

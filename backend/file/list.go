@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"sluice/backend"
 )
@@ -62,7 +63,7 @@ func (w *walk) folder(above, dir string) error {
 		case it.dir != "":
 			var some bool
 			if some, err = w.s.inhabited(w.ctx, it.key, it.dir); err == nil && some {
-				err = w.emit(backend.Entry{Object: backend.Object{Key: it.key}, Prefix: true})
+				err = w.emit(backend.Entry{Object: backend.Object{Key: it.key, Updated: w.s.changed(it.dir)}, Prefix: true})
 			}
 		default:
 			var o backend.Object
@@ -149,6 +150,15 @@ func (s *Store) scan(ctx context.Context, dir, way string, found func(name strin
 			return err
 		}
 	}
+}
+
+// changed is when something last came into the folder dir or went from it; zero if it is gone itself.
+func (s *Store) changed(dir string) time.Time {
+	fi, err := s.root.Lstat(strings.TrimSuffix(dir, "/"))
+	if err != nil {
+		return time.Time{}
+	}
+	return fi.ModTime().UTC()
 }
 
 // inhabited reports whether there is an object anywhere below dir.

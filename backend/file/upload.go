@@ -18,15 +18,19 @@ var (
 )
 
 // upload writes its parts into one file, each where it belongs, as long as the sizes of those before it are known. A part
-// that comes too early, or again with another size, waits in a file of its own until Commit.
+// that comes too early, or again, waits in a file of its own until Commit.
+//
+// It has a folder, and there a list of the parts that are on the disk, so that it outlives its process; see resume.go.
 type upload struct {
 	s    *Store
 	key  string
+	id   string
 	opts backend.PutOptions
 
 	mu    sync.Mutex
 	f     *os.File // with the parts that are in place
 	tmp   string   // its name
+	list  *os.File // of the parts, one line each
 	parts map[int]*part
 	next  int   // first part whose place is not known
 	end   int64 // that place
@@ -37,6 +41,7 @@ type part struct {
 	size int64
 	off  int64  // in upload.f, if file is empty
 	file string // the part's own file
+	old  string // the file of what was the part before; empty: none
 	busy bool   // being written
 	done bool   // written
 }
@@ -46,11 +51,11 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	if err := s.check(ctx, key); err != nil {
 		return nil, fmt.Errorf("new upload %q: %w", key, err)
 	}
-	f, tmp, err := s.create()
+	u, err := s.found(key, opts)
 	if err != nil {
 		return nil, fmt.Errorf("new upload %q: %w", key, classify(err))
 	}
-	return &upload{s: s, key: key, opts: opts, f: f, tmp: tmp, parts: map[int]*part{}, next: 1}, nil
+	return u, nil
 }
 
 // begin finds a place for size bytes as part n, and a file handle that stands there.
@@ -68,7 +73,7 @@ func (u *upload) begin(n int, size int64) (*part, *os.File, error) {
 	}
 	p := u.parts[n]
 	switch {
-	case p != nil && p.file == "" && p.size == size && !p.busy: // again, in the same place
+	case p != nil && p.file == "" && p.size == size && !p.busy && !p.done: // again after a failure, in the same place
 	case p == nil && n == u.next:
 		p = &part{size: size, off: u.end}
 		u.parts[n] = p
@@ -77,16 +82,16 @@ func (u *upload) begin(n int, size int64) (*part, *os.File, error) {
 			u.next++
 		}
 	default:
-		f, name, err := u.s.create()
+		name := u.file()
+		f, err := u.s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err != nil {
 			return nil, nil, err
 		}
-		if p != nil && p.file != "" {
-			if err := u.s.root.Remove(p.file); err != nil {
-				return nil, nil, errors.Join(err, f.Close())
-			}
+		old := ""
+		if p != nil {
+			old = p.file
 		}
-		p = &part{size: size, file: name, busy: true}
+		p = &part{size: size, file: name, old: old, busy: true}
 		u.parts[n] = p
 		return p, f, nil
 	}
@@ -101,11 +106,25 @@ func (u *upload) begin(n int, size int64) (*part, *os.File, error) {
 	return p, f, nil
 }
 
-// finish says how the writing of a part went.
-func (u *upload) finish(p *part, err error) error {
+// finish says how the writing of part n went. What went well is put on the list.
+func (u *upload) finish(n int, p *part, err error) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p.busy, p.done = false, err == nil
+	p.busy = false
+	switch {
+	case err != nil:
+		return err
+	case u.over:
+		return errOver
+	}
+	if err := u.enlist(n, p); err != nil {
+		return err
+	}
+	p.done = true
+	if p.old != "" {
+		err = u.s.root.Remove(p.old)
+		p.old = ""
+	}
 	return err
 }
 
@@ -129,7 +148,11 @@ func (u *upload) write(n int, size int64, fill func(*os.File) error) error {
 	if err != nil {
 		return err
 	}
-	return u.finish(p, errors.Join(fill(f), f.Close()))
+	err = fill(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	return u.finish(n, p, errors.Join(err, f.Close()))
 }
 
 // CopyPart implements backend.Upload.
@@ -246,28 +269,25 @@ func (u *upload) copyTo(ctx context.Context, to *os.File, p *part) error {
 
 // move starts the file anew, with every part where it belongs.
 func (u *upload) move(ctx context.Context, parts int) error {
-	f, tmp, err := u.s.create()
+	name := u.file()
+	f, err := u.s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
 	if err := u.gather(ctx, f, parts, true); err != nil {
-		return errors.Join(err, f.Close(), u.s.root.Remove(tmp))
+		return errors.Join(err, f.Close(), u.s.root.Remove(name))
 	}
-	old, oldTmp := u.f, u.tmp
-	u.f, u.tmp = f, tmp
+	// The list goes on naming the old file, which stays until the upload is over.
+	err = u.f.Close()
+	u.f, u.tmp = f, name
 	u.end = 0
 	for n := 1; n <= parts; n++ {
 		p := u.parts[n]
-		if p.file != "" {
-			if err := u.s.root.Remove(p.file); err != nil {
-				return err
-			}
-		}
 		p.file, p.off = "", u.end
 		u.end += p.size
 	}
 	u.next = parts + 1
-	return errors.Join(old.Close(), u.s.root.Remove(oldTmp))
+	return err
 }
 
 // Abort implements backend.Upload.
@@ -290,17 +310,5 @@ func (u *upload) drop() error {
 		return nil
 	}
 	u.over = true
-	errs := []error{u.f.Close()}
-	names := []string{u.tmp}
-	for _, p := range u.parts {
-		if p.file != "" {
-			names = append(names, p.file)
-		}
-	}
-	for _, name := range names {
-		if err := u.s.root.Remove(name); err != nil && !missing(err) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(u.f.Close(), u.list.Close(), u.s.root.RemoveAll(u.dir()))
 }

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	fanIn     = 32 // most objects that one compose joins
-	workers   = 16 // composes or deletes at once
-	maxSweeps = 5  // a part on its way at the first time may arrive behind it
-	sweepTime = 20 * time.Second
+	fanIn     = 32          // most objects that one compose joins
+	workers   = 32          // composes or deletes at once
+	maxSweeps = 5           // a part on its way at the first time may arrive behind it
+	sweepTime = time.Minute // ten thousand parts take half of it
 )
 
 // Commit implements backend.Upload with objects.compose. The parts are joined by 32 into objects that nobody sees, and so on, until

@@ -85,6 +85,7 @@ func (s *Store) connect(ctx context.Context, creds *auth.Credentials) error {
 	if err != nil {
 		return fmt.Errorf("gcs client: %w", err)
 	}
+	s.http.CheckRedirect = sameHost
 	opts := []option.ClientOption{option.WithHTTPClient(s.http), option.WithoutAuthentication()} // the client has its credentials
 	if s.endpoint != "" {
 		opts = append(opts, option.WithEndpoint(s.endpoint+"/storage/v1/"))

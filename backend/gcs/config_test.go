@@ -144,6 +144,32 @@ func TestCheckToken(t *testing.T) {
 	}
 }
 
+// TestRedirect: nothing that has credentials goes to another host.
+func TestRedirect(t *testing.T) {
+	elsewhere := false
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		elsewhere = true
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer other.Close()
+	for status, target := range map[int]string{http.StatusTemporaryRedirect: other.URL, http.StatusMovedPermanently: other.URL, http.StatusFound: "/loop"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, target, status)
+		}))
+		defer server.Close()
+		s, err := open(t.Context(), Config{Bucket: "b", Endpoint: server.URL, Anonymous: true}, patience{attempts: 1, pause: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Check(t.Context()); err == nil || elsewhere {
+			t.Errorf("%d to %s: %v, followed %v", status, target, err, elsewhere)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestTimes: times are written as rclone writes them and read as the usual programs write them.
 func TestTimes(t *testing.T) {
 	when := time.Unix(1588748889, 500000000).UTC()

@@ -30,6 +30,9 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 			a, err = s.replace(ctx, from, opts)
 		} else {
 			attrs := keep(from)
+			if opts.StorageClass != "" {
+				attrs.StorageClass = opts.StorageClass
+			}
 			if opts.Replace != nil {
 				attrs = s.describeAs(*opts.Replace)
 			}
@@ -39,7 +42,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 			return object(a), nil
 		}
 		err = unmet(opts.If, wrap("copy", src+" to "+dst, err))
-		if try == maxRaces || opts.SrcETag != "" || !errors.Is(err, backend.ErrChanged) || !s.moved(ctx, from) {
+		if try == maxRaces || !errors.Is(err, backend.ErrChanged) || !s.moved(ctx, from) {
 			return backend.Object{}, err
 		}
 	}

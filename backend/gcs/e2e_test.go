@@ -70,6 +70,16 @@ func TestE2ETree(t *testing.T) {
 	})
 }
 
+// TestE2EStrictTree runs the model against the server in memory, which keeps the conditions that the emulator does not.
+func TestE2EStrictTree(t *testing.T) {
+	s := newCloud(t).open(Config{PageSize: 5})
+	n := 0
+	vfstest.Run(t, func(*rapid.T) (backend.Store, string) {
+		n++
+		return s, fmt.Sprintf("run%d/", n)
+	})
+}
+
 // TestE2ECheck: what an operator gets wrong is named in one sentence.
 func TestE2ECheck(t *testing.T) {
 	server := fakegcs.Start(t)

@@ -22,9 +22,6 @@ var errDone = iterator.Done
 // wrap says which call failed, and makes its error one that callers can act on. The text names the request id and holds no
 // secret.
 func wrap(op, key string, err error) error {
-	if classified(err) {
-		return fmt.Errorf("gcs %s %s: %w", op, key, err)
-	}
 	if class := classify(err); class != nil {
 		return fmt.Errorf("gcs %s %s: %w: %w", op, key, class, describe(err))
 	}
@@ -135,6 +132,9 @@ type apiError struct {
 
 // describe gives an error of the SDK a text of one line with the request id.
 func describe(err error) error {
+	if classified(err) {
+		return err
+	}
 	var api *googleapi.Error
 	if !errors.As(err, &api) {
 		var token *auth.Error

@@ -101,4 +101,7 @@ func TestClassified(t *testing.T) {
 	if !errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrUnavailable) {
 		t.Error(err)
 	}
+	if !strings.Contains(err.Error(), "gcs open src") {
+		t.Errorf("%v does not tell the whole story", err)
+	}
 }

@@ -75,6 +75,16 @@ func TestReadFaults(t *testing.T) {
 		t.Errorf("replaced while the body was cut: %v, want ErrChanged", err)
 	}
 
+	for _, f := range []fault{{}, {deaf: true}} {
+		c.fail(always("read", f))
+		if _, err := readAll(s, t, "o", backend.OpenOptions{ETag: "17"}); !errors.Is(err, backend.ErrChanged) {
+			t.Errorf("another version, deaf %v: %v, want ErrChanged", f.deaf, err)
+		}
+		if got := c.calls("read")[0].head.Get("X-Goog-If-Generation-Match"); got != "17" {
+			t.Errorf("asked for version %q", got)
+		}
+	}
+
 	c.fail(always("read", fault{cut: 100, sum: true}))
 	if got, err := readAll(s, t, "o", backend.OpenOptions{}); !errors.Is(err, backend.ErrUnavailable) {
 		t.Errorf("bytes that do not fit their checksum: %d, %v, want ErrUnavailable", len(got), err)
@@ -109,7 +119,8 @@ func TestWriteFaults(t *testing.T) {
 		"lost, no condition":   {on("insert", 1, fault{lose: true}), backend.PutOptions{}, 2, nil},
 		"wrong sum once":       {on("insert", 1, fault{sum: true}), backend.PutOptions{}, 2, nil},
 		"wrong sum for ever":   {always("insert", fault{sum: true}), backend.PutOptions{}, 3, backend.ErrUnavailable},
-		"damaged on the way":   {always("insert", fault{status: 400, reason: "invalid", text: "Provided CRC32C does not match."}), create, 1, backend.ErrUnavailable},
+		"damaged once":         {on("insert", 1, fault{damage: true}), create, 2, nil},
+		"damaged for ever":     {always("insert", fault{damage: true}), create, 3, backend.ErrUnavailable},
 		"forbidden":            {always("insert", fault{status: 403, reason: "forbidden"}), create, 1, backend.ErrPermission},
 		"condition":            {always("insert", fault{status: 412, reason: "conditionNotMet"}), create, 1, backend.ErrChanged},
 		"somebody else's work": {func(c call) fault { return fault{status: map[int]int{1: 503, 2: 412}[c.nth]} }, create, 2, backend.ErrChanged},
@@ -123,6 +134,9 @@ func TestWriteFaults(t *testing.T) {
 		}
 		c.fail(nil)
 		if tc.want != nil {
+			if keys := c.keys(); len(keys) > 0 && name != "wrong sum for ever" {
+				t.Errorf("%s: the bucket holds %q", name, keys)
+			}
 			continue
 		}
 		st, err := s.Stat(t.Context(), "o")
@@ -152,6 +166,10 @@ func TestDeleteFaults(t *testing.T) {
 		}
 	}
 	c.put("o", "text")
+	c.fail(always("delete", fault{status: 404, reason: "notFound"}))
+	if err := s.Delete(t.Context(), "o", backend.DeleteOptions{ETag: "17"}); !errors.Is(err, backend.ErrChanged) {
+		t.Errorf("a version that is gone: %v, want ErrChanged", err)
+	}
 	c.fail(on("delete", 1, fault{status: 503}))
 	if err := s.Delete(t.Context(), "o", backend.DeleteOptions{ETag: "17"}); !errors.Is(err, backend.ErrChanged) || len(c.keys()) != 1 {
 		t.Errorf("another version, second try: %v, want ErrChanged", err)

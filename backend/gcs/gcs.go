@@ -9,7 +9,8 @@
 // Cloud Storage joins objects on the server (compose), 32 at a time and any number of times. So a part is an object of its own,
 // below ".sluice/parts/" and the id of its upload, and Commit composes them. Compared with a resumable session, parts overlap and
 // can be sent again from memory; compared with the multipart uploads of the XML API, the end may have a condition. A listing
-// does not show these objects, and their keys are refused. What a killed process leaves there can be found again by ResumeUpload.
+// does not show these objects, and their keys are refused. What a killed process leaves there can be found again by ResumeUpload. A
+// lifecycle rule that deletes below that prefix what is older than any upload takes what nobody looks for.
 package gcs
 
 import (

@@ -16,12 +16,6 @@ import (
 	"sluice/backend"
 )
 
-// Part is a part of an upload that the store holds.
-type Part struct {
-	Number int
-	Size   int64 // in bytes
-}
-
 // ResumeUpload returns an upload that NewUpload began, perhaps in another process, and that has neither been committed nor aborted.
 // opts are those that it was begun with. ErrNotExist where the store knows no such upload of the key.
 func (s *Store) ResumeUpload(ctx context.Context, key, id string, opts backend.PutOptions) (backend.Upload, error) {
@@ -90,14 +84,14 @@ func (u *upload) stored(ctx context.Context) (map[int]part, error) {
 func (u *upload) ID() string { return u.id }
 
 // Parts returns the parts that the store holds, in ascending order. ErrNotExist where the upload is over.
-func (u *upload) Parts(ctx context.Context) ([]Part, error) {
+func (u *upload) Parts(ctx context.Context) ([]backend.Part, error) {
 	stored, err := u.stored(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Part, 0, len(stored))
+	list := make([]backend.Part, 0, len(stored))
 	for _, n := range slices.Sorted(maps.Keys(stored)) {
-		list = append(list, Part{Number: n, Size: stored[n].size})
+		list = append(list, backend.Part{Number: n, Size: stored[n].size})
 	}
 	return list, nil
 }

@@ -34,6 +34,7 @@ type cloud struct {
 	clock   int64 // the last generation
 	seen    []call
 	fault   func(c call) fault
+	class   string // the default of the bucket
 }
 
 type stored struct {
@@ -57,13 +58,15 @@ type fault struct {
 	text   string // for status
 	reset  bool   // the connection is cut before anything is done
 	lose   bool   // the work is done, and the connection cut instead of an answer
+	damage bool   // other bytes arrive than were sent
+	deaf   bool   // conditions on a read are not heard
 	cut    int    // so many bytes of a body are sent, and then the connection is cut
 	sum    bool   // the answer names another checksum
 }
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	c := &cloud{t: t, objects: map[string]*stored{}, clock: time.Now().UnixMicro()}
+	c := &cloud{t: t, objects: map[string]*stored{}, class: standard, clock: time.Now().UnixMicro()}
 	c.Server = httptest.NewServer(c)
 	t.Cleanup(c.Close)
 	return c
@@ -212,7 +215,7 @@ func (c *cloud) serve(w http.ResponseWriter, r *http.Request, this call, other s
 	var asked raw.Object
 	switch this.op {
 	case "insert":
-		o = c.insert(w, r, this, body)
+		o = c.insert(w, r, this, body, f)
 	case "get":
 	case "patch":
 		o = c.patch(o, body)
@@ -270,7 +273,7 @@ func (c *cloud) write(name string, data []byte, a *raw.Object) *stored {
 	now := time.UnixMicro(c.clock).UTC().Format(time.RFC3339Nano)
 	class := a.StorageClass
 	if class == "" {
-		class = standard
+		class = c.class
 	}
 	o := &stored{data: data, Object: raw.Object{
 		Bucket: "b", Name: name, Size: uint64(len(data)), Generation: c.clock, Metageneration: 1, TimeCreated: now, Updated: now, ContentType: a.ContentType,
@@ -284,7 +287,7 @@ func encode(sum uint32) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
 }
 
-func (c *cloud) insert(w http.ResponseWriter, r *http.Request, this call, body []byte) *stored {
+func (c *cloud) insert(w http.ResponseWriter, r *http.Request, this call, body []byte, f fault) *stored {
 	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		c.t.Error(err)
@@ -307,6 +310,9 @@ func (c *cloud) insert(w http.ResponseWriter, r *http.Request, this call, body [
 	if len(texts) != 2 || json.Unmarshal(texts[0], &asked) != nil {
 		refuse(w, this.op, 400, "parseError", "Bad multipart body")
 		return nil
+	}
+	if f.damage {
+		texts[1] = append([]byte("x"), texts[1]...)
 	}
 	if asked.Crc32c != "" && asked.Crc32c != encode(crc32.Checksum(texts[1], castagnoli)) {
 		refuse(w, this.op, 400, "invalid", "Provided CRC32C does not match calculated CRC32C.")
@@ -394,7 +400,7 @@ func (c *cloud) list(w http.ResponseWriter, q url.Values) {
 
 // read answers as the XML API does.
 func (c *cloud) read(w http.ResponseWriter, r *http.Request, o *stored, f fault) {
-	if want := r.Header.Get("X-Goog-If-Generation-Match"); want != "" && want != strconv.FormatInt(o.Generation, 10) {
+	if want := r.Header.Get("X-Goog-If-Generation-Match"); want != "" && !f.deaf && want != strconv.FormatInt(o.Generation, 10) {
 		refuse(w, "read", 412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold.")
 		return
 	}

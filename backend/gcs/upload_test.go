@@ -160,8 +160,12 @@ func TestResume(t *testing.T) {
 		"another key": {"dir/p", killed.ID()}, "unknown": {"dir/o", strings.Repeat("A", 26)}, "no id": {"dir/o", ""}, "path": {"dir/o", "../" + killed.ID()},
 		"too long": {"dir/o", killed.ID() + "A"}, "slash": {"dir/o", killed.ID()[:25] + "/"},
 	} {
+		c.fail(nil)
 		if _, err := s.ResumeUpload(ctx, tc.key, tc.id, opts); !errors.Is(err, backend.ErrNotExist) {
 			t.Errorf("%s: %v, want ErrNotExist", what, err)
+		}
+		if calls := c.calls(""); len(calls) > 0 && what != "another key" && what != "unknown" {
+			t.Errorf("%s: the store was asked %+v", what, calls)
 		}
 	}
 	resumed, err := s.ResumeUpload(ctx, "dir/o", killed.ID(), opts)
@@ -170,7 +174,7 @@ func TestResume(t *testing.T) {
 	}
 	u := resumed.(*upload)
 	parts, err := u.Parts(ctx)
-	if want := []Part{{1, 4}, {2, 4}, {3, 6}}; err != nil || !slices.Equal(parts, want) || u.ID() != killed.ID() {
+	if want := []backend.Part{{Number: 1, Size: 4}, {Number: 2, Size: 4}, {Number: 3, Size: 6}}; err != nil || !slices.Equal(parts, want) || u.ID() != killed.ID() {
 		t.Errorf("Parts: %v, %v, want %v", parts, err, want)
 	}
 	if err := errors.Join(u.WritePart(ctx, 2, []byte("two ")), u.WritePart(ctx, 4, []byte("four"))); err != nil {
@@ -276,11 +280,17 @@ func TestHidden(t *testing.T) {
 func TestCopyPart(t *testing.T) {
 	ctx := t.Context()
 	c := newCloud(t)
-	s := c.open(Config{})
+	c.class = "NEARLINE"
+	s := c.open(Config{StorageClass: "COLDLINE"})
 	text := strings.Repeat("0123456789", 1000)
 	c.put("src", text)
 	c.edit("src", func(o *stored) { o.StorageClass = "ARCHIVE" })
-	u := begin(t, s, "o", backend.PutOptions{})
+	u := begin(t, s, "o", backend.PutOptions{}, "written")
+	c.edit(u.name(1), func(o *stored) {
+		if o.StorageClass != standard {
+			t.Errorf("a part has class %s", o.StorageClass)
+		}
+	})
 	c.fail(nil)
 	if err := u.CopyPart(ctx, 1, "src", 0, 10_000, backend.CopyPartOptions{}); err != nil {
 		t.Fatal(err)
@@ -328,8 +338,8 @@ func TestCopyPart(t *testing.T) {
 		t.Errorf("replaced meanwhile: %v, want ErrChanged", err)
 	}
 	c.fail(nil)
-	if _, err := u.Commit(ctx, 3); err != nil {
-		t.Fatal(err)
+	if o, err := u.Commit(ctx, 3); err != nil || o.StorageClass != "COLDLINE" {
+		t.Fatalf("%+v, %v", o, err)
 	}
 	if keys := c.keys(); !slices.Equal(keys, []string{"o", "src"}) {
 		t.Errorf("the bucket holds %q", keys)

@@ -12,7 +12,7 @@ const idle = 2 * time.Minute
 
 // newTransport is what requests travel over. HTTP/2 would send the parts that overlap over one connection.
 func newTransport() http.RoundTripper {
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -28,6 +28,14 @@ func newTransport() http.RoundTripper {
 	}
 	t.Protocols.SetHTTP1(true)
 	return &transport{base: t}
+}
+
+// sameHost follows no redirection to another host: the credentials go along with every request.
+func sameHost(req *http.Request, via []*http.Request) error {
+	if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme || len(via) > 5 {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // conn is a connection that fails when nothing moves on it for idle. What is written counts for the reads too, since an answer may be

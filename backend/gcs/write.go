@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"net/http"
 
 	"cloud.google.com/go/storage"
 	"github.com/googleapis/gax-go/v2"
@@ -53,7 +54,8 @@ func (s *Store) send(ctx context.Context, h *storage.ObjectHandle, attrs storage
 
 // again reports whether a write that failed may succeed when it is repeated.
 func again(err error) bool {
-	return storage.ShouldRetry(err) || errors.Is(err, backend.ErrUnavailable)
+	damaged := status(err) == http.StatusBadRequest && errors.Is(classify(err), backend.ErrUnavailable)
+	return damaged || storage.ShouldRetry(err) || errors.Is(err, backend.ErrUnavailable)
 }
 
 // errDamaged is a write or a read whose bytes were not those that were meant.

@@ -22,7 +22,7 @@ import (
 // Config says how the store behaves. The zero value is a store without faults.
 //
 // The operations that the hooks hear of are stat, list (one call per page, the key being the prefix), open, put, newupload,
-// writepart, copypart, commit, abort, copy (the key being the destination) and delete. Hooks run without any lock held, so
+// resumeupload, parts, writepart, copypart, commit, abort, copy (the key being the destination) and delete. Hooks run without any lock held, so
 // they may block or use the store, and several may run at once.
 type Config struct {
 	Caps *backend.Caps // nil: DefaultCaps
@@ -57,7 +57,7 @@ type Store struct {
 	mu      sync.Mutex
 	objects map[string]object
 	keys    []string // of objects, sorted
-	uploads map[*upload]bool
+	uploads map[string]*state
 	counts  map[string]int
 	version int64
 }
@@ -70,7 +70,7 @@ type object struct {
 
 // New returns an empty store.
 func New(cfg Config) *Store {
-	s := &Store{cfg: cfg, caps: DefaultCaps(), objects: map[string]object{}, uploads: map[*upload]bool{}, counts: map[string]int{}}
+	s := &Store{cfg: cfg, caps: DefaultCaps(), objects: map[string]object{}, uploads: map[string]*state{}, counts: map[string]int{}}
 	if cfg.Caps != nil {
 		s.caps = *cfg.Caps
 	}
@@ -92,7 +92,7 @@ func (s *Store) Uploads() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var keys []string
-	for u := range s.uploads {
+	for _, u := range s.uploads {
 		keys = append(keys, u.key)
 	}
 	slices.Sort(keys)

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"sync"
 
 	"sluice/backend"
@@ -13,10 +16,16 @@ import (
 // errClosed is what the methods of an upload return after Commit or Abort.
 var errClosed = errors.New("upload is over")
 
+// upload is one way to a state that it may share with others: each ResumeUpload makes one more.
 type upload struct {
-	s    *Store
-	key  string
+	*state
 	opts backend.PutOptions
+}
+
+type state struct {
+	s   *Store
+	key string
+	id  string
 
 	mu    sync.Mutex
 	parts map[int][]byte
@@ -32,9 +41,11 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	if err := s.begin(ctx, op, key); err != nil {
 		return nil, err
 	}
-	u := &upload{s: s, key: key, opts: opts, parts: map[int][]byte{}}
+	u := &upload{&state{s: s, key: key, parts: map[int][]byte{}}, opts}
 	s.mu.Lock()
-	s.uploads[u] = true
+	s.version++
+	u.id = "upload-" + strconv.FormatInt(s.version, 10)
+	s.uploads[u.id] = u.state
 	s.mu.Unlock()
 	if err := s.end(op, key); err != nil {
 		return nil, err
@@ -42,8 +53,48 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	return u, nil
 }
 
+// ResumeUpload implements backend.Store.
+func (s *Store) ResumeUpload(ctx context.Context, key, id string, opts backend.PutOptions) (backend.Upload, error) {
+	const op = "resumeupload"
+	if err := s.check(op, key); err != nil {
+		return nil, err
+	}
+	if err := s.begin(ctx, op, key); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	found := s.uploads[id]
+	s.mu.Unlock()
+	if found == nil || found.key != key {
+		return nil, fmt.Errorf("%s %q: %w", op, key, backend.ErrNotExist)
+	}
+	if err := s.end(op, key); err != nil {
+		return nil, err
+	}
+	return &upload{found, opts}, nil
+}
+
+func (u *upload) ID() string { return u.id }
+
+func (u *upload) Parts(ctx context.Context) ([]backend.Part, error) {
+	const op = "parts"
+	if err := u.s.begin(ctx, op, u.key); err != nil {
+		return nil, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over {
+		return nil, fmt.Errorf("%s of %q: %w", op, u.key, backend.ErrNotExist)
+	}
+	var parts []backend.Part
+	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
+		parts = append(parts, backend.Part{Number: n, Size: int64(len(u.parts[n]))})
+	}
+	return parts, nil
+}
+
 // set makes p, which becomes the store's own, part n.
-func (u *upload) set(op string, n int, p []byte) error {
+func (u *state) set(op string, n int, p []byte) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.over {
@@ -53,7 +104,7 @@ func (u *upload) set(op string, n int, p []byte) error {
 	return nil
 }
 
-func (u *upload) number(op string, n int) error {
+func (u *state) number(op string, n int) error {
 	switch {
 	case n < 1:
 		return fmt.Errorf("%s %d of %q: parts are numbered from 1", op, n, u.key)
@@ -149,9 +200,9 @@ func (u *upload) commit(op string, parts int) (backend.Object, error) {
 }
 
 // end closes the upload. Both locks are held.
-func (u *upload) end() {
+func (u *state) end() {
 	u.over, u.parts = true, nil
-	delete(u.s.uploads, u)
+	delete(u.s.uploads, u.id)
 }
 
 func (u *upload) Abort(ctx context.Context) error {

@@ -17,8 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-
-	"sluice/backend"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
@@ -32,7 +31,7 @@ type Config struct {
 	SessionToken string // of temporary static keys
 	Profile      string // section of the SDK's shared configuration; not with static keys
 	Checksum     string // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
-	PageSize     int    // entries a page of a listing; default and most 1000
+	PageSize     int    // entries a page of a listing, of objects or parts; default and most 1000
 	CAFile       string // PEM bundle of authorities that are trusted besides those of the system
 	Proxy        string // URL of an HTTP proxy; empty: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment
 	Role         Role   // is assumed with the credentials above; none by default
@@ -99,6 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	})
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
+		config.WithLogger(logging.Nop{}), // it writes to standard error past the program's log, what errors say as well
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				// One quota for the whole client would make a burst of 503 fail transfers that could have waited.
@@ -140,30 +140,4 @@ func (s *Store) connect(sdk aws.Config) {
 			o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 		}
 	})
-}
-
-// Check asks whether the bucket can be reached and read. Its error is one sentence that says what to mend.
-func (s *Store) Check(ctx context.Context) error {
-	where := s.cfg.Endpoint
-	if where == "" {
-		where = "Amazon S3"
-	}
-	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)}, func(o *s3.Options) { o.RetryMaxAttempts = 2 })
-	if err == nil {
-		return nil
-	}
-	code := apiCode(err)
-	switch class := classify(err); {
-	case code == "NoSuchBucket" || errors.Is(class, backend.ErrNotExist):
-		return fmt.Errorf("bucket %s does not exist at %s: create it or correct the name", s.cfg.Bucket, where)
-	case badKeys[code]:
-		return fmt.Errorf("%s refuses the keys for bucket %s (%s): correct accessKey and secretKey", where, s.cfg.Bucket, code)
-	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
-		return fmt.Errorf("bucket %s at %s is not in the region given: correct region (%s)", s.cfg.Bucket, where, code)
-	case errors.Is(class, backend.ErrPermission):
-		return fmt.Errorf("%s denies access to bucket %s: let these keys list, read and write it", where, s.cfg.Bucket)
-	case errors.Is(class, backend.ErrUnavailable):
-		return fmt.Errorf("%s cannot be reached: check the endpoint and that it is running: %w", where, cause(err))
-	}
-	return fmt.Errorf("bucket %s at %s: %w", s.cfg.Bucket, where, err)
 }

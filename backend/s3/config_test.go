@@ -1,8 +1,15 @@
 package s3
 
 import (
+	"context"
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,7 +54,7 @@ func TestCheck(t *testing.T) {
 	} {
 		s := wire(t, func(w http.ResponseWriter, _ *http.Request) {
 			if tc.status == 200 {
-				_, _ = w.Write([]byte("<ListBucketResult></ListBucketResult>"))
+				_, _ = w.Write([]byte("<ListBucketResult><Name>bkt</Name></ListBucketResult>"))
 				return
 			}
 			fail(w, tc.status, tc.code)
@@ -57,6 +64,92 @@ func TestCheck(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "the secret") || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%d %s: %v, want %q", tc.status, tc.code, err, want)
 		}
+	}
+}
+
+// TestCheckForeign: a web server that is no S3 server is not a missing bucket, and not an empty one.
+func TestCheckForeign(t *testing.T) {
+	const page = "<!DOCTYPE HTML>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Error response</title></head><body><p>File not found.</p></body></html>\n"
+	for _, tc := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{404, page, " does not answer as S3 does: correct endpoint"},
+		{404, "", " does not answer as S3 does: correct endpoint"},
+		{400, "Client sent an HTTP request to an HTTPS server.\n", " does not answer as S3 does: correct endpoint"},
+		{200, page, " does not answer as S3 does: correct endpoint"},
+		{200, "<html></html>", " does not answer as S3 does: correct endpoint"},
+		{502, page, " cannot be reached: check the endpoint and that it is running: status 502 Bad Gateway"},
+	} {
+		s := wire(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tc.status)
+			_, _ = io.WriteString(w, tc.body)
+		}, Config{})
+		s.client = patient(s, 1)
+		if err := s.Check(t.Context()); err == nil || err.Error() != s.cfg.Endpoint+tc.want {
+			t.Errorf("%d %.20q: %v, want %s", tc.status, tc.body, err, tc.want)
+		}
+	}
+}
+
+// TestCheckSilent: a server that takes the request and never answers is one sentence, and so is what no code fits.
+func TestCheckSilent(t *testing.T) {
+	end := make(chan struct{})
+	s := wire(t, func(http.ResponseWriter, *http.Request) { <-end }, Config{})
+	defer close(end)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	want := s.cfg.Endpoint + " did not answer within 200ms: check the endpoint"
+	if err := s.Check(ctx); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+
+	s = wire(t, func(w http.ResponseWriter, _ *http.Request) { fail(w, 400, "InvalidBucketName") }, Config{})
+	want = s.cfg.Endpoint + " does not list bucket bkt: correct the bucket, the endpoint and the region: InvalidBucketName"
+	if err := s.Check(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	if err := s.Check(ctx); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "operation error") {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestCheckCredentials: without keys the endpoint is not asked and not blamed, and the SDK says nothing of its own.
+func TestCheckCredentials(t *testing.T) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_EC2_METADATA_DISABLED"} {
+		t.Setenv(name, "")
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	t.Setenv("AWS_CONFIG_FILE", none)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+	machine := httptest.NewServer(http.NotFoundHandler()) // has no role; its answer is what the SDK used to warn of
+	defer machine.Close()
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.URL)
+
+	out, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := os.Stderr
+	os.Stderr = out
+	defer func() { os.Stderr = old }()
+	var asked atomic.Bool
+	store := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
+	defer store.Close()
+	s, err := Open(t.Context(), Config{Bucket: "bkt", Endpoint: store.URL, PathStyle: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "no credentials for bucket bkt: give accessKey and secretKey, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role provides them"
+	if err := s.Check(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if said, err := os.ReadFile(out.Name()); err != nil || len(said) > 0 || asked.Load() {
+		t.Errorf("standard error: %q, %v; the store was asked: %v", said, err, asked.Load())
 	}
 }
 

@@ -3,7 +3,10 @@
 package s3
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -15,7 +18,7 @@ import (
 	"sluice/backend/vfs/vfstest"
 )
 
-func open(t *testing.T) *Store {
+func open(t testing.TB) *Store {
 	t.Helper()
 	g := versitygw.Start(t)
 	s, err := Open(t.Context(), Config{
@@ -29,7 +32,15 @@ func open(t *testing.T) *Store {
 
 // TestE2EStore runs the suite against versitygw, whose objects are files of a directory.
 func TestE2EStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) backend.Store { return open(t) }, storetest.Options{Page: 3, Lacks: map[storetest.Gap]string{
+	again := func(t testing.TB, s backend.Store) backend.Store {
+		t.Helper()
+		other, err := Open(t.Context(), s.(*Store).cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return other
+	}
+	storetest.Run(t, func(t *testing.T) backend.Store { return open(t) }, storetest.Options{Page: 3, Again: again, Lacks: map[storetest.Gap]string{
 		storetest.Nested:         "objects are files, so that none can have the name of a folder",
 		storetest.EmptySegments:  "file names cannot be empty",
 		storetest.LongKeys:       "paths are limited by the file system",
@@ -40,6 +51,52 @@ func TestE2EStore(t *testing.T) {
 		storetest.TemporaryNames: "an object is replaced by renaming a file that the listing shows meanwhile",
 		storetest.CopyCondition:  "CopyObject does not read the conditions on its destination",
 	}})
+}
+
+// TestE2EResumeChecksums resumes uploads with each algorithm: the checksums of the parts come from the server.
+func TestE2EResumeChecksums(t *testing.T) {
+	cfg := open(t).cfg
+	for _, algorithm := range []checksum{crc64NVME, crc32C, crc32IEEE, md5Sum, noSum} {
+		cfg.Checksum = string(algorithm)
+		var want []byte
+		id := ""
+		for n := 1; n <= 3; n++ {
+			s, err := Open(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var u backend.Upload
+			if n == 1 {
+				u, err = s.NewUpload(t.Context(), "o", backend.PutOptions{})
+			} else {
+				u, err = s.ResumeUpload(t.Context(), "o", id, backend.PutOptions{})
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", algorithm, err)
+			}
+			id = u.ID()
+			p := bytes.Repeat([]byte{byte('0' + n)}, int(caps.MinPart)+n)
+			want = append(want, p...)
+			if err := u.WritePart(t.Context(), n, p); err != nil {
+				t.Fatalf("%s: %v", algorithm, err)
+			}
+			if n < 3 {
+				continue
+			}
+			o, err := u.Commit(t.Context(), 3)
+			if err != nil || o.Size != int64(len(want)) {
+				t.Fatalf("%s: %+v, %v", algorithm, o, err)
+			}
+			r, _, err := s.Open(t.Context(), "o", backend.OpenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(r)
+			if err = errors.Join(err, r.Close()); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s: read %d bytes, %v, want %d", algorithm, len(got), err, len(want))
+			}
+		}
+	}
 }
 
 // TestE2ETree runs the model of the tree against versitygw.

@@ -36,6 +36,8 @@ const (
 	CommitCondition  Gap = "condition on commit"               // PutOptions.If of an upload
 	StickyAttributes Gap = "attributes replaced by none"       // what is not said about an object stays as it was
 	ConditionRaces   Gap = "condition under concurrent writes" // several create-only writes at once
+	SharedParts      Gap = "several uploads of one key"        // the first commit drops the parts of the others
+	AbortedUploads   Gap = "end of aborted uploads"            // what was written of an aborted upload can be found again
 )
 
 // Options adjust the suite to a store.
@@ -45,6 +47,8 @@ type Options struct {
 	Page int
 	// Lacks says what the server behind the store cannot do, and why that is known. What it names is not tested.
 	Lacks map[Gap]string
+	// Again opens the store once more, as another process would. nil: uploads are resumed through the same value.
+	Again func(t testing.TB, s backend.Store) backend.Store
 }
 
 // Run runs the suite. open returns an empty store; it is called once per subtest.
@@ -70,7 +74,7 @@ type testcase struct {
 }
 
 func cases() []testcase {
-	return slices.Concat(keyCases, listCases, readCases, writeCases, uploadCases, conditionCases, copyCases, cancelCases)
+	return slices.Concat(keyCases, listCases, readCases, writeCases, uploadCases, resumeCases, conditionCases, copyCases, cancelCases)
 }
 
 // suite is what a subtest works with: the test, its own empty store, and short ways to use it. It stands on testing.TB, not on
@@ -154,6 +158,14 @@ func (t *suite) list(prefix string, opts backend.ListOptions) []string {
 		keys = append(keys, e.Key)
 	}
 	return keys
+}
+
+// again returns the store as another process has it.
+func (t *suite) again() backend.Store {
+	if t.Again == nil {
+		return t.s
+	}
+	return t.Again(t.TB, t.s)
 }
 
 // upload begins an upload that is aborted when the test ends.

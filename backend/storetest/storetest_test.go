@@ -115,10 +115,18 @@ func (b broken) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	return b.Store.NewUpload(ctx, key, opts)
 }
 
+func (b broken) ResumeUpload(ctx context.Context, key, id string, opts backend.PutOptions) (backend.Upload, error) {
+	if b.how == "resume" {
+		return b.Store.NewUpload(ctx, key, opts)
+	}
+	return b.Store.ResumeUpload(ctx, key, id, opts)
+}
+
 // TestFails proves that the suite notices what is wrong, and says nothing where nothing is.
 func TestFails(t *testing.T) {
 	for how, want := range map[string]string{
 		"nothing": "", "order": "List", "pin": "ReadPinned", "condition": "PutConditions", "metadata": "Attributes", "checksums": "Checksums", "visible": "Upload",
+		"resume": "Resume",
 	} {
 		got := failures(t, func() backend.Store { return broken{mem.New(mem.Config{Page: 3}), how} })
 		if want == "" && len(got) > 0 || want != "" && !slices.Contains(got, want) {

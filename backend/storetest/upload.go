@@ -16,7 +16,7 @@ var uploadCases = []testcase{
 	{"UploadAbort", "", testAbort},
 	{"UploadMissingPart", "", testMissingPart},
 	{"UploadLimits", "", testUploadLimits},
-	{"UploadTwice", "", testTwoUploads},
+	{"UploadTwice", SharedParts, testTwoUploads},
 	{"UploadCopyPart", "", testCopyPart},
 	{"UploadCopyPartVersion", CopySource, testCopyPartVersion},
 }

@@ -41,6 +41,12 @@ func (u *sinkUpload) Commit(context.Context, int) (backend.Object, error) {
 	return o, nil
 }
 
+func (u *sinkUpload) ID() string { return "sink" }
+
+func (u *sinkUpload) Parts(context.Context) ([]backend.Part, error) {
+	return nil, backend.ErrUnsupported
+}
+
 func (u *sinkUpload) Abort(context.Context) error { return nil }
 
 // zeros delivers n bytes in pieces of 16 KiB, as a TLS connection does.

@@ -17,14 +17,22 @@
 // The size of the parts is PartSize for the first thousand, twice that for the next, then four and at last eight times, which bounds
 // memory. When four fifths of the part numbers are used, what follows goes into hidden objects, the segments, which are
 // joined to the file inside the store at the end.
+//
+// # Uploads that are cut off
+//
+// An upload whose UploadOptions say so leaves what the store has of it, and a record of that; see Engine.Resume.
 package transfer
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"sluice/backend"
 )
@@ -36,6 +44,8 @@ type Config struct {
 	Parallel int           // parts or ranges of one transfer that are under way at once; default 8
 	Patience time.Duration // how long a new transfer waits for its first buffer; default 10 s
 	Segments string        // key prefix of the segments; default ".sluice/segments/"
+	Uploads  string        // key prefix of the records of uploads that can be resumed; default ".sluice/uploads/"
+	Tails    string        // key prefix of what such uploads have left that is no part; default ".sluice/tails/"
 }
 
 // Engine moves bytes. Its methods may be called concurrently.
@@ -44,7 +54,23 @@ type Engine struct {
 	budget    *Budget
 	uploads   atomic.Int64
 	downloads atomic.Int64
+
+	id      string // in the records of what this Engine works on
+	records *lru.Cache[string, known]
+
+	mu      sync.Mutex
+	running map[place][]*keeper
+	seen    map[place]sight
 }
+
+// place is a record in a store.
+type place struct {
+	store any
+	key   string
+}
+
+// known records, and sights, are kept of so many.
+const maxKnown = 10_000
 
 // New returns an Engine.
 func New(cfg Config) *Engine {
@@ -63,7 +89,19 @@ func New(cfg Config) *Engine {
 	if cfg.Segments == "" {
 		cfg.Segments = ".sluice/segments/"
 	}
-	return &Engine{cfg: cfg, budget: cfg.Budget}
+	if cfg.Uploads == "" {
+		cfg.Uploads = ".sluice/uploads/"
+	}
+	if cfg.Tails == "" {
+		cfg.Tails = ".sluice/tails/"
+	}
+	records, err := lru.New[string, known](maxKnown)
+	if err != nil {
+		panic(err) // it wants a size above 0
+	}
+	return &Engine{
+		cfg: cfg, budget: cfg.Budget, id: rand.Text(), records: records, running: map[place][]*keeper{}, seen: map[place]sight{},
+	}
 }
 
 // Stats are gauges of an Engine.

@@ -7,7 +7,7 @@ import (
 )
 
 // fill reads the next part. It returns early with a smaller one where the part is large enough to be shipped and the
-// memory for more is not free.
+// memory for more is not free. What it had read when it failed comes with the error.
 func (u *upload) fill() (l *lease, eof bool, err error) {
 	limit := u.partSize()
 	if u.quick {
@@ -22,11 +22,6 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 			return nil, false, err
 		}
 	}
-	defer func() {
-		if err != nil {
-			l.free()
-		}
-	}()
 	l.p = append(l.p, u.peeked...)
 	u.peeked = nil
 	start := time.Now()
@@ -80,11 +75,18 @@ func (u *upload) read(p []byte) (int, error) {
 		if u.ended {
 			return 0, io.EOF
 		}
+		if u.keep != nil {
+			u.keep.waits()
+		}
 		n, err := u.r.Read(p)
+		if u.keep != nil {
+			u.keep.heard(n)
+		}
 		switch {
 		case err == io.EOF:
 			u.ended = true
 		case err != nil:
+			u.failed = true
 			return 0, err // bytes that came with a failure are worth nothing
 		}
 		if n > 0 {

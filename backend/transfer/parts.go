@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"sluice/backend"
@@ -64,20 +65,56 @@ func (u *upload) begin() error {
 	if u.main != nil {
 		return nil
 	}
-	up, err := u.store.NewUpload(u.ctx, u.key, u.opts.PutOptions)
+	up, err := u.store.NewUpload(u.work, u.key, u.opts.PutOptions)
 	if err != nil {
 		return err
 	}
-	u.main = &stream{key: u.key, up: up}
+	main := &stream{key: u.key, up: up}
+	if u.head > 0 {
+		main.parts, main.size = len(u.spans), u.head
+		main.written = make([]bool, len(u.spans))
+		for _, sp := range u.spans {
+			main.sizes = append(main.sizes, sp.length)
+		}
+	}
+	if err := u.enter(main); err != nil {
+		return err
+	}
+	u.main = main
 	if u.head == 0 {
 		return nil
 	}
-	u.main.parts, u.main.size = len(u.spans), u.head
-	u.main.wg.Go(func() {
-		if err := u.copySpans(u.ctx, u.caps, up, 0, u.spans); err != nil {
+	return u.launch(main, func() {
+		if err := u.copySpans(u.work, u.caps, up, 0, u.spans); err != nil {
 			u.cancel(err)
+			return
+		}
+		for i := range u.spans {
+			u.wrote(main, i+1)
 		}
 	})
+}
+
+// enter lets the keeper know of a stream that has begun. It is aborted if nothing may begin any more.
+func (u *upload) enter(s *stream) error {
+	u.mu.Lock()
+	closed := u.closed
+	if !closed {
+		u.streams = append(u.streams, s)
+	}
+	first := len(u.streams) == 1
+	u.mu.Unlock()
+	switch {
+	case closed:
+		return errors.Join(errTaken, retry(u.keep.ctx, s.up.Abort))
+	case u.keep == nil:
+	case first:
+		u.keep.begin()
+	default: // a segment must not be forgotten
+		if err := u.keep.write(u.work, u.id, nil); errors.Is(err, errTaken) {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -86,10 +123,12 @@ func (u *upload) segment(n int64) (*stream, error) {
 	var last *stream
 	if len(u.segments) > 0 {
 		last = u.segments[len(u.segments)-1]
-		if last.parts == direct(u.caps) {
+		if last.parts >= direct(u.caps) && last.object == nil {
 			if err := u.seal(); err != nil {
 				return nil, err
 			}
+		}
+		if last.object != nil {
 			last = nil
 		}
 	}
@@ -113,30 +152,35 @@ func (u *upload) segment(n int64) (*stream, error) {
 		return last, nil
 	}
 	key := u.cfg.Segments + rand.Text()
-	up, err := u.store.NewUpload(u.ctx, key, backend.PutOptions{})
+	up, err := u.store.NewUpload(u.work, key, backend.PutOptions{})
 	if err != nil {
 		return nil, err
 	}
 	last = &stream{key: key, up: up}
 	u.segments = append(u.segments, last)
-	return last, nil
+	return last, u.enter(last)
 }
 
 // seal completes the last segment.
 func (u *upload) seal() error {
 	s := u.segments[len(u.segments)-1]
+	if s.object != nil {
+		return nil
+	}
 	s.wg.Wait()
 	if err := context.Cause(u.ctx); err != nil {
 		return err
 	}
-	obj, err := s.up.Commit(u.ctx, s.parts)
+	obj, err := s.up.Commit(u.work, s.parts)
 	if err != nil {
 		return err
 	}
 	if obj.Size != s.size {
 		return sizeError(obj.Size, s.size)
 	}
+	u.mu.Lock()
 	s.object = &obj
+	u.mu.Unlock()
 	return nil
 }
 
@@ -149,7 +193,7 @@ func (u *upload) join(i int) error {
 	}
 	// The last segment may be smaller than a part, and its only range with it.
 	n := max(cuts(u.caps, s.size, free), int(pieces(s.size, u.caps.MaxCopyPart)))
-	err := u.copySpans(u.ctx, u.caps, u.main.up, u.main.parts, spread(nil, *s.object, s.size, n))
+	err := u.copySpans(u.work, u.caps, u.main.up, u.main.parts, spread(nil, *s.object, s.size, n))
 	u.main.parts += n
 	return err
 }

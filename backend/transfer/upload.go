@@ -13,13 +13,14 @@ import (
 // UploadOptions belong to Upload and Append.
 type UploadOptions struct {
 	backend.PutOptions
-	Size int64 // expected bytes of the reader, 0 if unknown: parts are made large enough for it
+	Size   int64       // expected bytes of the reader, 0 if unknown: parts are made large enough for it
+	Resume *Resumption // nil: an upload that fails leaves nothing
 }
 
 // Upload stores what r delivers until io.EOF as the object at key. Any other error of r or of the store, and the end of
 // ctx before the commit has begun, leave the object that was there before and nothing else. r is read by the caller's
 // goroutine alone, first when there is memory for it, and never after the return; the end of ctx does not interrupt a
-// Read that blocks.
+// Read that blocks. With opts.Resume, what the store has by then may stay for Engine.Resume.
 //
 // ErrUnavailable where no buffer comes free in time, ErrTooLarge where the store cannot hold the object.
 func (e *Engine) Upload(ctx context.Context, store backend.Store, key string, r io.Reader, opts UploadOptions) (backend.Object, error) {
@@ -35,7 +36,7 @@ func (e *Engine) Append(ctx context.Context, store backend.Store, base backend.O
 		return backend.Object{}, fmt.Errorf("append to %s at %d of %d: %w", base.Key, offset, base.Size, backend.ErrRange)
 	}
 	opts.If = backend.Condition{ETag: base.ETag}
-	u := &upload{store: store, key: base.Key, r: r, opts: opts, base: &base, head: offset}
+	u := &upload{store: store, key: base.Key, r: r, opts: opts, base: &base, head: offset, from: offset}
 	caps := store.Caps()
 	n := 0
 	if caps.CopyPart {
@@ -67,45 +68,82 @@ type upload struct {
 	base  *backend.Object // what is appended to
 	head  int64           // bytes that the spans copy to the beginning of the file
 	spans []span
+	from  int64   // where in the file the client's bytes begin
+	keep  *keeper // nil: the upload cannot be resumed
 
 	ctx    context.Context // ends with the caller's, and with the first error of a part
 	cancel context.CancelCauseFunc
+	work   context.Context // of the parts: where the upload can be resumed, it outlives ctx
+	stop   context.CancelCauseFunc
 	slots  chan struct{} // one per part under way
 
-	main     *stream   // the upload of the file itself; nil until it has begun
-	segments []*stream // the last one may be growing
-	parts    int       // read from r so far
-	total    int64     // bytes of the file so far, head included
-	quick    bool      // the last part filled within a second
-	peeked   []byte    // read from r beyond the first part
-	ended    bool      // r has returned io.EOF
+	main     *stream        // the upload of the file itself; nil until it has begun
+	segments []*stream      // the last one may be growing
+	parts    int            // read from r so far
+	total    int64          // bytes of the file so far, head included
+	quick    bool           // the last part filled within a second
+	peeked   []byte         // read from r beyond the first part
+	ended    bool           // r has returned io.EOF
+	failed   bool           // r has returned another error
+	rest     *lease         // what was read when the upload failed, and is in no part
+	left     []streamRecord // of an upload that is resumed: what lies behind a gap
+
+	mu      sync.Mutex
+	streams []*stream // main and segments, in the order of the file
+	closed  bool      // nothing more may begin
 }
 
 // stream is a sequence of parts that becomes one object: the file or a segment.
 type stream struct {
 	key    string
 	up     backend.Upload
-	parts  int
+	parts  int // numbers used
 	size   int64
 	object *backend.Object // of a segment that is complete
 	wg     sync.WaitGroup
+
+	// Of the parts that hold bytes of the file in their order, guarded by the upload's mu.
+	sizes   []int64
+	written []bool
+	stale   []int // numbers above those, of parts that do not belong to the file
 }
 
 func (e *Engine) upload(ctx context.Context, u *upload) (backend.Object, error) {
 	e.uploads.Add(1)
 	defer e.uploads.Add(-1)
-	u.Engine, u.caps, u.total = e, u.store.Caps(), u.head
+	u.Engine, u.caps, u.total = e, u.store.Caps(), u.total+u.head
 	u.ctx, u.cancel = context.WithCancelCause(ctx)
 	defer u.cancel(nil)
-	u.slots = make(chan struct{}, max(1, min(e.cfg.Parallel, u.caps.PartConcurrency)))
-	if max(u.head+u.opts.Size, u.head) > u.caps.MaxObject {
-		return backend.Object{}, fmt.Errorf("upload %s: %d bytes: %w", u.key, u.head+u.opts.Size, backend.ErrTooLarge)
+	u.work, u.stop = u.ctx, u.cancel
+	if u.opts.Resume != nil && u.caps.Conditional {
+		u.work, u.stop = context.WithCancelCause(context.WithoutCancel(ctx))
+		defer u.stop(nil)
+		resumed := u.keep != nil
+		if !resumed {
+			u.attach()
+		}
+		defer u.keep.end()
+		u.keep.ctx, u.keep.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		defer u.keep.cancel()
+		if resumed {
+			u.keep.begin()
+		}
 	}
+	u.slots = make(chan struct{}, max(1, min(e.cfg.Parallel, u.caps.PartConcurrency)))
 	obj, err := u.run(ctx)
+	defer u.free()
+	if err != nil && u.keep != nil && u.keep.cut(ctx, err) {
+		return backend.Object{}, fmt.Errorf("upload %s: %w", u.key, err)
+	}
 	if err != nil {
 		u.cancel(err)
+		u.stop(err)
 	}
-	if dropped := u.drop(ctx, err != nil); err != nil && dropped != nil {
+	dropped := u.drop(ctx, err != nil)
+	if u.keep != nil {
+		dropped = errors.Join(dropped, u.keep.forget(ctx))
+	}
+	if err != nil && dropped != nil {
 		err = fmt.Errorf("%w (and the clean-up failed: %s)", err, dropped.Error())
 	}
 	if err != nil {
@@ -114,11 +152,23 @@ func (e *Engine) upload(ctx context.Context, u *upload) (backend.Object, error) 
 	return obj, nil
 }
 
+// free gives the rest back.
+func (u *upload) free() {
+	if u.rest != nil {
+		u.rest.free()
+		u.rest = nil
+	}
+}
+
 // run reads the file part by part. It leaves the clean-up to its caller.
 func (u *upload) run(ctx context.Context) (backend.Object, error) {
+	if max(u.head+u.opts.Size, u.head) > u.caps.MaxObject {
+		return backend.Object{}, fmt.Errorf("%d bytes: %w", u.head+u.opts.Size, backend.ErrTooLarge)
+	}
 	for {
 		l, eof, err := u.fill()
 		if err != nil {
+			u.rest = l
 			return backend.Object{}, err
 		}
 		n := int64(len(l.p))
@@ -127,20 +177,22 @@ func (u *upload) run(ctx context.Context) (backend.Object, error) {
 		case u.total > u.caps.MaxObject:
 			err = backend.ErrTooLarge
 		case eof && u.parts == 0 && u.head == 0 && n <= u.caps.MaxPut:
-			defer l.free()
+			u.rest = l
 			return u.put(ctx, l.p)
 		case eof && u.parts == 0 && n == 0 && u.base != nil && u.head == u.base.Size:
 			l.free()
 			return *u.base, nil // nothing was appended
 		case n > 0:
-			err = u.ship(l)
-			l = nil
+			if err = u.ship(l); err == nil {
+				l = nil
+			}
+		}
+		if err != nil {
+			u.rest = l
+			return backend.Object{}, err
 		}
 		if l != nil {
 			l.free()
-		}
-		if err != nil {
-			return backend.Object{}, err
 		}
 		u.parts++
 		if eof {
@@ -162,34 +214,69 @@ func (u *upload) put(ctx context.Context, p []byte) (backend.Object, error) {
 	return obj, err
 }
 
-// ship gives a part to the stream whose turn it is. It waits for a free slot, and takes over the lease.
+// ship gives a part to the stream whose turn it is. It waits for a free slot. Without an error it takes over the lease.
 func (u *upload) ship(l *lease) error {
+	if u.keep != nil {
+		if err := u.keep.hold(); err != nil {
+			return err
+		}
+	}
 	s, err := u.stream(int64(len(l.p)))
 	if err != nil {
-		l.free()
 		return err
 	}
 	select {
 	case u.slots <- struct{}{}:
 	case <-u.ctx.Done():
-		l.free()
 		return context.Cause(u.ctx)
 	}
-	s.parts++
-	s.size += int64(len(l.p))
-	n := s.parts
-	s.wg.Go(func() {
-		if err := s.up.WritePart(u.ctx, n, l.p); err != nil {
+	n := u.number(s, int64(len(l.p)))
+	return u.launch(s, func() {
+		if err := s.up.WritePart(u.work, n, l.p); err != nil {
 			u.cancel(err)
+		} else {
+			u.wrote(s, n)
 		}
 		l.free()
 		<-u.slots
 	})
-	return nil
+}
+
+// number gives the next number of a stream to a part of that size.
+func (u *upload) number(s *stream, size int64) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s.parts++
+	s.size += size
+	s.sizes = append(s.sizes, size)
+	s.written = append(s.written, false)
+	return s.parts
+}
+
+// write writes the next part of a stream at once.
+func (u *upload) write(ctx context.Context, s *stream, p []byte) error {
+	n := u.number(s, int64(len(p)))
+	err := s.up.WritePart(ctx, n, p)
+	if err == nil {
+		u.wrote(s, n)
+	}
+	return err
+}
+
+// wrote notes that the store has part n.
+func (u *upload) wrote(s *stream, n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s.written[n-1] = true
 }
 
 // finish waits for the parts, joins the segments and commits.
 func (u *upload) finish(ctx context.Context) (backend.Object, error) {
+	if u.keep != nil {
+		if err := u.keep.completing(); err != nil {
+			return backend.Object{}, err
+		}
+	}
 	if len(u.segments) > 0 {
 		if err := u.seal(); err != nil {
 			return backend.Object{}, err
@@ -204,6 +291,11 @@ func (u *upload) finish(ctx context.Context) (backend.Object, error) {
 	}
 	for i := range u.segments {
 		if err := u.join(i); err != nil {
+			return backend.Object{}, err
+		}
+	}
+	if u.keep != nil {
+		if err := u.keep.hold(); err != nil {
 			return backend.Object{}, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/backend"
 	"sluice/backend/mem"
@@ -87,6 +88,56 @@ func TestFolderObjects(t *testing.T) {
 	fill(t, s, "k_$folder$")
 	wantErr(t, "rmdir", tree.Rmdir(ctx, "/k"), nil)
 	wantKeys(t, s, "d-", "d/", "i/", "moved/x", "top")
+}
+
+// dated lists prefixes with a time, as a store of folders does.
+type dated struct {
+	backend.Store
+	when time.Time
+}
+
+func (d dated) List(ctx context.Context, prefix string, opts backend.ListOptions) iter.Seq2[backend.Entry, error] {
+	return func(yield func(backend.Entry, error) bool) {
+		for row, err := range d.Store.List(ctx, prefix, opts) {
+			if row.Prefix {
+				row.Updated = d.when
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// A directory is as old as the store says, or as its marker.
+func TestReadDirTimes(t *testing.T) {
+	s := mem.New(mem.Config{})
+	fill(t, s, "plain/x", "marked/x")
+	put(t, s, "marked", nil, map[string]string{"hdi_isfolder": "true"})
+	marker, err := s.Stat(t.Context(), "marked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	when := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	for _, tt := range []struct {
+		store         backend.Store
+		plain, marked time.Time
+	}{{s, time.Time{}, marker.Updated}, {dated{s, when}, when, marker.Updated}} {
+		tree := newTree(t, Mount{Path: "/", Store: tt.store, Rights: Full})
+		got := map[string]time.Time{}
+		for info, err := range tree.ReadDir(t.Context(), "/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[info.Name] = info.ModTime
+		}
+		if !got["plain"].Equal(tt.plain) || !got["marked"].Equal(tt.marked) {
+			t.Errorf("times %v, want %v and %v", got, tt.plain, tt.marked)
+		}
+		if info, err := tree.Stat(t.Context(), "/marked"); err != nil || !info.ModTime.Equal(tt.marked) {
+			t.Errorf("stat of a directory with a marker: %v, %v, want %v", info.ModTime, err, tt.marked)
+		}
+	}
 }
 
 func TestReadDirErrors(t *testing.T) {

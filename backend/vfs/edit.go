@@ -30,6 +30,13 @@ func (t *Tree) remove(ctx context.Context, name string) error {
 		return err
 	case e.dir:
 		return ErrIsDir
+	}
+	partial, err := t.dropPartial(ctx, n, e)
+	switch {
+	case err != nil:
+		return err
+	case e.file == nil && partial:
+		return nil
 	case e.file == nil:
 		return ErrNotExist
 	}

@@ -55,7 +55,8 @@ func (t *Tree) open(ctx context.Context, name string, offset int64) (io.ReadClos
 	return body, fileInfo(n.base(), n.rights(), obj), nil
 }
 
-// Put implements FS. The directory of a new file must exist, ErrNotExist otherwise; that costs one request, for new files
+// Put implements FS. The directory of a new file must exist, ErrNotExist otherwise, and a new file has no place to go on at but its
+// beginning, ErrOffset; the first costs one request, for new files
 // below the top of a mount alone.
 //
 // Without the right to overwrite, with PutOptions.Create, with a conflict rule other than ConflictOverwrite, and at the end of a
@@ -85,6 +86,16 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 		return Info{}, err
 	}
 	up := transfer.UploadOptions{Size: opts.Size}
+	if !opts.Create {
+		switch obj, done, err := t.resumed(ctx, n, e, offset, r, opts); {
+		case err != nil:
+			return Info{}, err
+		case done:
+			t.remember(n, obj)
+			return fileInfo(path.Base(obj.Key), n.rights(), obj), nil
+		}
+		up.Resume = t.resumption(n, e)
+	}
 	up.ModTime = opts.ModTime
 	up.ContentType, up.StorageClass = contentType(n.base()), n.mount.StorageClass
 	var obj backend.Object
@@ -121,7 +132,7 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 // mayCreate checks whether the file n, which does not exist, may be made by a Put at offset.
 func (t *Tree) mayCreate(ctx context.Context, n node, offset int64) error {
 	if offset > 0 {
-		return ErrNotExist
+		return ErrOffset
 	}
 	if err := n.allow(Create); err != nil {
 		return err

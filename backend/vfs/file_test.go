@@ -51,7 +51,7 @@ func TestPutRefused(t *testing.T) {
 	}{
 		{"/d", 0, PutOptions{}, ErrIsDir}, {"/m", 0, PutOptions{}, ErrIsDir}, {"/clash", AtEnd, PutOptions{}, ErrIsDir},
 		{"/none/f", 0, PutOptions{}, ErrNotExist}, {"/f/f", 0, PutOptions{}, ErrNotDir}, {"/none/f", AtEnd, PutOptions{}, ErrNotExist},
-		{"/new", 1, PutOptions{}, ErrNotExist}, {"/f", 2, PutOptions{}, ErrOffset}, {"/f", -2, PutOptions{}, ErrOffset},
+		{"/new", 1, PutOptions{}, ErrOffset}, {"/f", 2, PutOptions{}, ErrOffset}, {"/f", -2, PutOptions{}, ErrOffset},
 		{"/f", 0, PutOptions{Create: true}, ErrExist}, {"/f", AtEnd, PutOptions{Create: true}, ErrExist},
 		{"/refuse/f", 0, PutOptions{}, ErrExist},
 		{"/new", 0, PutOptions{Size: 1001}, backend.ErrTooLarge}, {"/f", AtEnd, PutOptions{Size: 1000}, backend.ErrTooLarge},

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"sluice/backend"
+	"sluice/backend/transfer"
 )
 
 // FS is the tree one logged-in user sees. Names are absolute and clean, with "/" between segments: "/" is the root, and
 // ".." never reaches an FS. Methods may be called concurrently.
 //
 // Errors wrap one of the sentinels below or of package backend: ErrNotExist, ErrPermission, ErrExist, ErrIsDir, ErrNotDir,
-// ErrNotEmpty, ErrName, ErrOffset, ErrQuota, ErrArchived, ErrChanged, ErrTooLarge, ErrUnsupported, ErrUnavailable.
+// ErrNotEmpty, ErrName, ErrOffset, ErrQuota, ErrBusy, ErrArchived, ErrChanged, ErrTooLarge, ErrUnsupported, ErrUnavailable.
 type FS interface {
 	// Stat describes a file or directory. A directory exists if it is a mount point or a parent of one, if it has a marker,
 	// or if anything lies below it.
@@ -35,12 +36,16 @@ type FS interface {
 	// if and only if r ends in io.EOF and Put returns nil; any other read error, or the end of ctx, leaves what was there
 	// before. Everything that can be refused without the bytes is refused before the first Read of r, so that a caller
 	// can open its data connection in that Read. Put never reads r again after it has returned.
+	//
+	// What was delivered before another error may be kept for this user as a partial file (Info.Partial). A Put from an offset in it
+	// or at its end, or AtEnd, goes on with it: r begins at that offset, and what is known already is read and dropped.
+	// ErrBusy while another session does that. A Put with offset 0 begins anew.
 	Put(ctx context.Context, name string, offset int64, r io.Reader, opts PutOptions) (Info, error)
 
 	// Rename moves a file, or a directory with all that is below it. An existing file at to is replaced; an existing
 	// directory is ErrExist.
 	Rename(ctx context.Context, from, to string) error
-	// Remove deletes a file. A directory is ErrIsDir.
+	// Remove deletes a file, a partial one too. A directory is ErrIsDir.
 	Remove(ctx context.Context, name string) error
 	// Mkdir makes a directory. Its parent must exist; an existing name is ErrExist.
 	Mkdir(ctx context.Context, name string) error
@@ -76,7 +81,8 @@ type Info struct {
 	ModTime time.Time      // UTC; zero for a directory whose time nobody knows
 	ETag    string         // version of a file; empty for a directory
 	Rights  Rights         // what this user may do with it
-	Object  backend.Object // the object of a file; zero for a directory
+	Object  backend.Object // the object of a file; zero for a directory, and where Partial is set
+	Partial bool           // what has come of an upload of this user that was cut off: Put can go on with it, Open does not know it
 }
 
 // PutOptions tell Put what is known beforehand.
@@ -95,7 +101,7 @@ var (
 	ErrName     = errors.New("name not allowed")
 	ErrOffset   = errors.New("offset beyond the end of the file")
 	ErrQuota    = errors.New("quota exceeded")
-	ErrBusy     = errors.New("busy")
+	ErrBusy     = transfer.ErrBusy
 )
 
 // Rights are the verbs that a user may apply below a mount.

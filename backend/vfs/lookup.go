@@ -30,15 +30,22 @@ func (t *Tree) stat(ctx context.Context, name string) (Info, error) {
 	case n.fixed:
 		return dirInfo(n.base(), n.rights(), time.Time{}), nil
 	case n.allow(List) != nil:
+		if info, ok, err := t.statPartial(ctx, n, nil); ok || err != nil {
+			return info, err
+		}
 		if info, ok := t.own.Get(name); ok {
 			return info, nil
 		}
 		return Info{}, ErrPermission
 	}
 	e, err := t.lookup(ctx, n)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Info{}, err
+	}
+	if info, ok, err := t.statPartial(ctx, n, &e); ok || err != nil {
+		return info, err
+	}
+	switch {
 	case e.dir:
 		return dirInfo(n.base(), n.rights(), e.made), nil
 	case e.file != nil:
@@ -58,7 +65,7 @@ func fileInfo(name string, rights Rights, obj backend.Object) Info {
 // entry is what a name stands for: a directory, a file, or nothing.
 type entry struct {
 	dir  bool
-	made time.Time // of the directory's marker, if one was seen
+	made time.Time // of a marker of the directory, if one was seen
 	file *backend.Object
 }
 
@@ -87,6 +94,9 @@ func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
 		return entry{}, err
 	}
 	if e.dir {
+		if e.made.IsZero() {
+			e.made = marked.made
+		}
 		return e, nil
 	}
 	if marked.dir || marked.file != nil {

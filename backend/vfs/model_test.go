@@ -26,6 +26,18 @@ func TestModel(t *testing.T) {
 	}
 }
 
+func TestPartials(t *testing.T) {
+	for _, name := range []string{"small pages", "parts"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := configs()[name]
+			if cfg.Caps != nil {
+				cfg.Caps.MaxPut = 4000 // records must find room
+			}
+			vfstest.Partials(t, func(*rapid.T) (backend.Store, string) { return mem.New(cfg), "" })
+		})
+	}
+}
+
 func TestFaults(t *testing.T) {
 	for name, cfg := range configs() {
 		t.Run(name, func(t *testing.T) {

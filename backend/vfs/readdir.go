@@ -14,9 +14,15 @@ import (
 // ReadDir implements FS. Where the user may not list but mounts lie below, it yields those.
 func (t *Tree) ReadDir(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		if err := t.readDir(ctx, name, yield); err != nil {
-			yield(Info{}, fmt.Errorf("list %s: %w", name, err))
+		b, err := t.blend(ctx, name, yield)
+		if err == nil {
+			err = t.readDir(ctx, name, b.add)
 		}
+		if err != nil {
+			b.send(Info{}, fmt.Errorf("list %s: %w", name, err))
+			return
+		}
+		b.end()
 	}
 }
 
@@ -94,10 +100,14 @@ func (m *merger) add(row backend.Entry, name string) bool {
 	switch dir, legacy := strings.CutSuffix(name, folderSuffix); {
 	case row.Prefix && legacy: // a directory of that name cannot be named by a client
 	case row.Prefix:
+		when := row.Time()
 		if i := len(m.held) - 1; i >= 0 && m.held[i].Name == name {
+			if m.held[i].Dir {
+				when = m.held[i].ModTime
+			}
 			m.held = m.held[:i]
 		}
-		m.emit(dirInfo(name, m.rights, time.Time{}))
+		m.emit(dirInfo(name, m.rights, when.UTC()))
 	case legacy:
 		if !slices.Contains(m.seen, dir) && !slices.Contains(m.mounts, dir) {
 			m.send(dirInfo(dir, m.rights, row.Time().UTC()))

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -45,7 +46,9 @@ type Mount struct {
 type Config struct {
 	Mounts      []Mount
 	Engine      *transfer.Engine
-	RenameLimit int // most objects in a directory that is renamed; default 100,000
+	RenameLimit int           // most objects in a directory that is renamed; default 100,000
+	User        string        // whose the tree is: uploads that were cut off are this user's
+	Resume      time.Duration // how long those are kept; 0: not at all
 }
 
 // Tree is the FS made of mounts. The mount with the longest path that fits a name wins. Mount points and their parents are
@@ -59,6 +62,8 @@ type Config struct {
 type Tree struct {
 	engine      *transfer.Engine
 	renameLimit int
+	user        string
+	resume      time.Duration
 	mounts      []*mount            // the longest path first
 	children    map[string][]string // names of mount points and their parents by directory, in order
 	own         *lru.Cache[string, Info]
@@ -83,7 +88,10 @@ func New(cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tree: %w", err)
 	}
-	t := &Tree{engine: cfg.Engine, renameLimit: cfg.RenameLimit, children: map[string][]string{"/": nil}, own: own}
+	t := &Tree{
+		engine: cfg.Engine, renameLimit: cfg.RenameLimit, user: cfg.User, resume: cfg.Resume,
+		children: map[string][]string{"/": nil}, own: own,
+	}
 	if t.renameLimit <= 0 {
 		t.renameLimit = 100_000
 	}

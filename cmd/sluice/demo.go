@@ -131,27 +131,45 @@ Paste into another shell:
   curl {{.Curl}} ftp://{{.Explicit}}/upload/ca.crt
   curl {{.Curl}} ftps://{{.Implicit}}/upload/
 
-  lftp -u demo,{{.Password}} -e "{{.Set}}; put {{.CA}} -o ca.crt; ls; cat ca.crt; bye" ftp://{{.Explicit}}
+  lftp -u demo,{{.Password}} -e {{.Commands}} ftp://{{.Explicit}}
 
 Ctrl+C stops it.
 `))
 
 func (d demo) explain(out io.Writer, dir, ca, password, host string) {
+	glob := ""
+	if strings.ContainsAny(ca, "[]{}") {
+		glob = "-g " // curl takes them for patterns in the name of what it uploads
+	}
 	_ = explanation.Execute(out, map[string]any{
 		"Dir": filepath.Join(dir, "files"), "Password": password, "CA": quote(ca),
 		"Explicit": net.JoinHostPort(host, strconv.Itoa(d.explicit)), "Implicit": net.JoinHostPort(host, strconv.Itoa(d.implicit)),
-		"Curl": "--ssl-reqd --cacert " + quote(ca) + " -u demo:" + password,
-		"Set":  "set ssl:ca-file " + quote(ca) + "; set ftp:ssl-force yes; set ftp:ssl-protect-data yes",
+		"Curl": glob + "--ssl-reqd --cacert " + quote(ca) + " -u demo:" + password,
+		"Commands": quote("set ssl:ca-file " + quoteLftp(ca) + "; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; put " + quoteLftp(ca) +
+			" -o ca.crt; ls; cat ca.crt; bye"),
 	})
 }
 
-// quote makes a path one word for a shell, and for lftp between double quotes.
-func quote(path string) string {
-	plain := func(r rune) bool {
-		return r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+// quote makes text one word for a shell.
+func quote(text string) string {
+	if plain(text) {
+		return text
 	}
-	if !strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }) {
-		return path
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// quoteLftp makes text one word for lftp.
+func quoteLftp(text string) string {
+	if plain(text) {
+		return text
 	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+}
+
+// plain reports whether nothing in text means more than itself to a shell or to lftp.
+func plain(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && !strings.ContainsRune("/.-_", r)
+	})
 }

@@ -27,7 +27,7 @@ const importRules = `
 	NONE < AWS, AZURE, GOOGLE, PROMETHEUS, LIBRARY;
 
 	NONE < backend;
-	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire, backend/storetest/{fakegcs,versitygw};
+	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire, backend/storetest/{azurite,fakegcs,versitygw};
 
 	backend, LIBRARY < backend/{file,mem,storetest,transfer}, cache;
 	backend, LIBRARY, AWS < backend/s3;
@@ -62,7 +62,7 @@ var outside = map[string]string{
 
 // Tests may also import libraries and the test helpers. The tests of the program, which start all of it, see everything.
 var (
-	testHelpers = []string{"backend/mem", "backend/storetest", "backend/storetest/fakegcs", "backend/storetest/versitygw", "backend/vfs/vfstest", "protocol/wiretest"}
+	testHelpers = []string{"backend/mem", "backend/storetest", "backend/storetest/azurite", "backend/storetest/fakegcs", "backend/storetest/versitygw", "backend/vfs/vfstest", "protocol/wiretest"}
 	seesAll     = []string{"cmd/sluice", "deploy", "helm"}
 )
 

@@ -23,15 +23,21 @@ type ftpClient struct {
 	tls  *tls.Config
 }
 
-func (d *daemon) dial() *ftpClient {
-	d.t.Helper()
+// roots trust the server's certificate.
+func (d *daemon) roots(t *testing.T) *x509.CertPool {
+	t.Helper()
 	pem, err := os.ReadFile(d.ca)
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	cfg := &tls.Config{RootCAs: roots, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(2)}
+	return roots
+}
+
+func (d *daemon) dial() *ftpClient {
+	d.t.Helper()
+	cfg := &tls.Config{RootCAs: d.roots(d.t), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(2)}
 	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", d.implicit), cfg)
 	if err != nil {
 		d.t.Fatal(err)
@@ -81,8 +87,8 @@ func (c *ftpClient) upload(name string, data io.Reader) (*tls.Conn, *net.TCPConn
 	return conn, raw.(*net.TCPConn)
 }
 
-// TestE2ECutOff cuts uploads in every way that a client or a network can. The client hears 426 if it listens; nothing is
-// published; an older file of that name stays; and the store holds no half of an upload.
+// TestE2ECutOff cuts uploads in every way that a client or a network can, where they cannot be resumed. The client hears 426
+// if it listens; nothing is published; an older file of that name stays; and the store holds no half of an upload.
 func TestE2ECutOff(t *testing.T) {
 	stores(t, func(t *testing.T, d *daemon) {
 		old := func() *ftpClient {
@@ -138,7 +144,7 @@ func TestE2ECutOff(t *testing.T) {
 			}
 			d.untouched(old)
 		})
-	})
+	}, adding("transfer: {resume: 0s}"))
 }
 
 // untouched checks that the store is as before the cut uploads. The server may still be cleaning up.

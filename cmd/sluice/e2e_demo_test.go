@@ -16,7 +16,19 @@ import (
 func TestE2EDemo(t *testing.T) {
 	tool(t, "curl")
 	tool(t, "lftp")
-	dir := t.TempDir()
+	for name, dir := range map[string]string{"plain": "plain", "odd": `it's "my" $HOME \d [1] {a,b} ; x`} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), dir)
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			runDemo(t, dir)
+		})
+	}
+}
+
+// runDemo does it in one directory.
+func runDemo(t *testing.T, dir string) {
 	cmd := exec.Command(binary(t), "demo")
 	cmd.Dir = dir
 	cmd.Stderr = os.Stderr

@@ -61,12 +61,14 @@ func tool(t *testing.T, name string) string {
 
 // daemon is a running `sluice serve`.
 type daemon struct {
+	place
 	t        *testing.T
 	dir      string // of its configuration
+	data     string // directory of the file store; empty for others
+	args     []string
 	ca       string // PEM file
 	explicit int
 	implicit int
-	uploads  func() []string // names what the store holds of uploads that are not finished
 	cmd      *exec.Cmd
 	log      *syncBuffer
 }
@@ -77,38 +79,68 @@ const (
 )
 
 // stores runs a test over every kind of store that the program can serve here.
-func stores(t *testing.T, f func(t *testing.T, d *daemon)) {
-	onDisk(t, f)
+func stores(t *testing.T, f func(t *testing.T, d *daemon), edits ...edit) {
+	onDisk(t, f, edits...)
 	t.Run("gcs", func(t *testing.T) {
 		server := fakegcs.Start(t)
-		store := fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true}", server.Bucket, server.Endpoint)
-		f(t, startOn(t, store, func() []string { return server.Names(t, ".sluice/") }))
+		f(t, startOn(t, place{
+			config:  fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true}", server.Bucket, server.Endpoint),
+			uploads: func() []string { return server.Names(t, ".sluice/parts/") },
+			records: func() []string { return server.Names(t, ".sluice/") },
+			bytes:   func() int64 { return int64(len(server.Names(t, ".sluice/parts/"))-1) * 8 << 20 },
+		}, edits...))
 	})
 }
 
 // onDisk runs a test over the stores that keep their objects on disk, where there is room for large ones.
-func onDisk(t *testing.T, f func(t *testing.T, d *daemon)) {
-	t.Run("file", func(t *testing.T) { f(t, start(t, nil)) })
-	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t))) })
+func onDisk(t *testing.T, f func(t *testing.T, d *daemon), edits ...edit) {
+	t.Run("file", func(t *testing.T) { f(t, start(t, nil, edits...)) })
+	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t), edits...)) })
 }
 
+// place is a store, and what can be seen of it behind the program's back.
+type place struct {
+	config  string          // as the configuration tells it
+	uploads func() []string // names what there is of uploads that are not finished
+	bytes   func() int64    // of those
+	records func() []string // names the objects that the program keeps for itself
+}
+
+// edit changes the configuration that a daemon gets.
+type edit func(config string) string
+
+// adding puts lines behind it.
+func adding(lines string) edit { return func(config string) string { return config + lines + "\n" } }
+
 // start runs the program on the file store, or on an S3 server.
-func start(t *testing.T, s3 *versitygw.Gateway) *daemon {
+func start(t *testing.T, s3 *versitygw.Gateway, edits ...edit) *daemon {
 	t.Helper()
 	if s3 == nil {
 		data := filepath.Join(t.TempDir(), "data")
-		return startOn(t, "{type: file, path: "+data+"}", func() []string { return versitygw.Files(t, filepath.Join(data, ".sluice", "uploads")) })
+		uploads := filepath.Join(data, ".sluice", "uploads")
+		d := startOn(t, place{
+			config:  "{type: file, path: " + data + "}",
+			uploads: func() []string { return versitygw.Files(t, uploads) },
+			bytes:   func() int64 { return versitygw.Bytes(t, uploads) },
+			records: func() []string { return versitygw.Files(t, filepath.Join(data, ".sluice.dir..sluice")) },
+		}, edits...)
+		d.data = data
+		return d
 	}
-	store := fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
-		s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey)
-	return startOn(t, store, func() []string { return s3.Uploads(t) })
+	return startOn(t, place{
+		config: fmt.Sprintf("{type: s3, bucket: %s, region: us-east-1, endpoint: %q, pathStyle: true, accessKey: %s, secretKey: %s}",
+			s3.Bucket, s3.Endpoint, s3.AccessKey, s3.SecretKey),
+		uploads: func() []string { return s3.Uploads(t) },
+		bytes:   func() int64 { return s3.Uploaded(t) },
+		records: func() []string { return s3.Objects(t, ".sluice") },
+	}, edits...)
 }
 
-// startOn runs the program on a store, which is told as in its configuration.
-func startOn(t *testing.T, store string, uploads func() []string) *daemon {
+// startOn runs the program on a store.
+func startOn(t *testing.T, store place, edits ...edit) *daemon {
 	t.Helper()
 	bin := binary(t)
-	d := &daemon{t: t, dir: t.TempDir(), uploads: uploads, log: &syncBuffer{}}
+	d := &daemon{t: t, dir: t.TempDir(), place: store, log: &syncBuffer{}}
 	d.ca = certificate(t, d.dir)
 	ports := freePorts(t, 10)
 	d.explicit, d.implicit = ports[0], ports[1]
@@ -125,19 +157,27 @@ stores:
   main: %s
 users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}]}
-`, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store, user, strings.TrimSpace(string(hashed)))
-	file := filepath.Join(d.dir, "sluice.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+`, d.explicit, d.explicit, d.implicit, ports[2], ports[9], d.dir, d.dir, store.config, user, strings.TrimSpace(string(hashed)))
+	for _, edit := range edits {
+		config = edit(config)
 	}
-	d.cmd = exec.Command(bin, "serve", "--config", file)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	if err := d.cmd.Start(); err != nil {
+	if err := os.WriteFile(filepath.Join(d.dir, "sluice.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.stop)
-	d.wait(d.explicit)
+	d.serve()
 	return d
+}
+
+// serve runs the program with the configuration that is there.
+func (d *daemon) serve() {
+	d.t.Helper()
+	d.cmd = exec.Command(binary(d.t), append([]string{"serve", "--config", filepath.Join(d.dir, "sluice.yaml")}, d.args...)...)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.wait(d.explicit)
 }
 
 func (d *daemon) wait(port int) {
@@ -156,6 +196,9 @@ func (d *daemon) wait(port int) {
 
 // stop ends the program as a service manager does, and expects it to end well.
 func (d *daemon) stop() {
+	if d.cmd == nil {
+		return
+	}
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
 	if err := d.cmd.Wait(); err != nil {
 		d.t.Errorf("the program ended badly: %v\n%s", err, d.log)

@@ -27,8 +27,9 @@ import (
 type options struct {
 	Log         *slog.Logger
 	Grace       time.Duration                  // for transfers that run when ctx ends
-	Reload      <-chan os.Signal               // each value calls Load; nil: never
+	Reload      <-chan os.Signal               // each value calls Load, whatever has changed; nil: never
 	Load        func() (*config.Config, error) // the configuration anew
+	Poll        time.Duration                  // how often to look whether its files have changed; 0: never
 	PassiveHost string                         // address of the passive ports; empty: all
 	Ready       func()                         // called once, when everything listens; may be nil
 }
@@ -126,27 +127,17 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		recoverRenames(ctx, stores, engine, log)
 		return nil
 	})
+	group.Go(func() error {
+		sweepUploads(ctx, stores, engine, log)
+		return nil
+	})
 	ready.Store(true)
 	log.InfoContext(ctx, "ready", logs.Version, release(), logs.Passive, cfg.Passive.Ports.String(), logs.Users, len(users))
 	if opts.Ready != nil {
 		opts.Ready()
 	}
 
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-opts.Reload:
-			next, err := reload(opts.Load, stores, engine, certificates, driver)
-			if err != nil {
-				log.ErrorContext(ctx, "the configuration was not reloaded: the old one stays", logs.Error, err)
-				break
-			}
-			log.InfoContext(ctx, "the configuration was reloaded", logs.Users, len(next.Users))
-			for _, key := range restartOnly(cfg, next) {
-				log.WarnContext(ctx, "a change takes effect at the next start only", logs.Key, key)
-			}
-		}
-	}
+	follow(ctx, cfg, opts, func() (*config.Config, error) { return reload(opts.Load, stores, engine, certificates, driver) })
 	log.InfoContext(ctx, "stopping", logs.Grace, opts.Grace)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), opts.Grace)
 	defer cancel()

@@ -91,8 +91,14 @@ type running struct {
 	stop     func() error
 }
 
-// boot runs the configuration that text completes.
+// boot runs the configuration that text completes. It is read again at a signal only.
 func boot(t *testing.T, text string) *running {
+	t.Helper()
+	return bootPolling(t, text, 0)
+}
+
+// bootPolling is boot with a look at the files every so often.
+func bootPolling(t *testing.T, text string, poll time.Duration) *running {
 	t.Helper()
 	dir := t.TempDir()
 	_, ca, err := certs.Make(dir, []string{"localhost"})
@@ -113,7 +119,7 @@ func boot(t *testing.T, text string) *running {
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- serve(ctx, cfg, options{
-			Log: slog.New(slog.NewTextHandler(r.log, nil)), Grace: 10 * time.Second, Reload: r.reload, PassiveHost: "127.0.0.1",
+			Log: slog.New(slog.NewTextHandler(r.log, nil)), Grace: 10 * time.Second, Reload: r.reload, Poll: poll, PassiveHost: "127.0.0.1",
 			Load: func() (*config.Config, error) { return config.Load(r.file) }, Ready: func() { close(ready) },
 		})
 	}()

@@ -23,8 +23,8 @@ func serveCommand() *cobra.Command {
 		Short: "Serve FTPS",
 		Long: `Serve FTPS as the configuration file says.
 
-SIGHUP reads the file again: users, limits and certificates change at once, and no session is dropped. A file that is not good
-changes nothing. SIGTERM and SIGINT end the program: idle sessions first, transfers when they are done or the grace is
+A change of the file, or of what it includes by ${file:}, is taken up within seconds: users, limits and certificates change at
+once, and no session is dropped. A file that is not good changes nothing. SIGHUP reads it again without waiting. SIGTERM and SIGINT end the program: idle sessions first, transfers when they are done or the grace is
 over. A second signal ends it at once.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,6 +42,7 @@ over. A second signal ends it at once.`,
 				Grace:  grace,
 				Reload: reload,
 				Load:   func() (*config.Config, error) { return load(file) },
+				Poll:   2 * time.Second,
 			})
 		},
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sluice/backend"
+	"sluice/backend/azure"
 	"sluice/backend/file"
 	"sluice/backend/gcs"
 	"sluice/backend/s3"
@@ -48,7 +49,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.S
 	stores := map[string]backend.Store{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Stores)) {
 		s := cfg.Stores[name]
-		store, err := openStore(ctx, name, s)
+		store, err := openStore(ctx, name, s, cfg.Transfer.Resume)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -80,11 +81,11 @@ func orNever(ttl time.Duration) time.Duration {
 	return ttl
 }
 
-// openStore opens one store. That alone asks it nothing.
-func openStore(ctx context.Context, name string, s config.Store) (store backend.Store, err error) {
+// openStore opens one store. That alone asks it nothing. Uploads that were cut off can be resumed for as long as resume says.
+func openStore(ctx context.Context, name string, s config.Store, resume time.Duration) (store backend.Store, err error) {
 	switch s.Type {
 	case "file":
-		store, err = file.Open(ctx, file.Config{Path: s.Path})
+		store, err = file.Open(ctx, file.Config{Path: s.Path, Keep: keep(resume)})
 	case "s3":
 		store, err = s3.Open(ctx, s3.Config{
 			Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
@@ -92,6 +93,12 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 		})
 	case "gcs":
 		store, err = gcs.Open(ctx, gcsConfig(s))
+	case "azure":
+		store, err = azure.Open(ctx, azure.Config{
+			Account: s.Account, Container: s.Container, Endpoint: s.Endpoint,
+			AccountKey: string(s.AccountKey), SAS: string(s.SAS), ConnectionString: string(s.ConnectionString),
+			AccessTier: s.AccessTier, EncryptionKey: string(s.EncryptionKey), EncryptionScope: s.EncryptionScope,
+		})
 	default:
 		err = fmt.Errorf("unknown type %s", s.Type)
 	}
@@ -99,6 +106,15 @@ func openStore(ctx context.Context, name string, s config.Store) (store backend.
 		return nil, explain(name, s, "open", err)
 	}
 	return store, nil
+}
+
+// keep is for how long a file store keeps uploads of processes that are gone: somewhat longer than the records of those that
+// can be resumed, whose sweeper ends them properly. It ends the others alone.
+func keep(resume time.Duration) time.Duration {
+	if resume <= 0 {
+		return -1
+	}
+	return resume + time.Hour
 }
 
 // gcsConfig is how a store of type gcs is reached. As in Google's own libraries, STORAGE_EMULATOR_HOST names an emulator, which wants no
@@ -183,11 +199,17 @@ func probeObject(ctx context.Context, name string, s config.Store, store backend
 // explain turns an error of a store into a sentence that says what to do. verb is what was tried.
 func explain(name string, s config.Store, verb string, err error) error {
 	where := s.Path
-	if s.Type != "file" {
+	switch s.Type {
+	case "s3", "gcs":
 		where = "bucket " + s.Bucket
-		if s.Endpoint != "" {
-			where += " at " + s.Endpoint
+	case "azure":
+		where = "container " + s.Container
+		if s.Account != "" {
+			where += " of " + s.Account
 		}
+	}
+	if s.Endpoint != "" {
+		where += " at " + s.Endpoint
 	}
 	advice := "correct its configuration"
 	switch {

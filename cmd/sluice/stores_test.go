@@ -106,7 +106,7 @@ func TestReachS3(t *testing.T) {
 		}))
 		defer server.Close()
 		s := config.Store{Type: "s3", Bucket: "lab", Region: "us-east-1", Endpoint: server.URL, PathStyle: true, AccessKey: "AK", SecretKey: "hunter2"}
-		store, err := openStore(t.Context(), "lab", s)
+		store, err := openStore(t.Context(), "lab", s, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestReachGCS(t *testing.T) {
 	} {
 		t.Setenv("STORAGE_EMULATOR_HOST", tt.env)
 		asked = ""
-		store, err := openStore(t.Context(), "lab", tt.s)
+		store, err := openStore(t.Context(), "lab", tt.s, 0)
 		if err == nil {
 			err = reach(t.Context(), "lab", tt.s, store)
 			if err := closeStore(store); err != nil {
@@ -159,6 +159,41 @@ func TestReachGCS(t *testing.T) {
 		if tt.want == "" && asked != "/storage/v1/b/good/o payer" {
 			t.Errorf("%s: asked for %q", tt.name, asked)
 		}
+	}
+}
+
+// What Azure answers at the start becomes one sentence too.
+func TestReachAzure(t *testing.T) {
+	for _, tt := range []struct {
+		status     int
+		code, want string
+	}{
+		{200, "", ""},
+		{404, "ContainerNotFound", "store lab: container lab does not exist at URL: create it or correct the name"},
+		{403, "AuthenticationFailed", "store lab: URL refuses the credentials for container lab (AuthenticationFailed): correct account and accountKey, the dates of the sas, or the account's rules for networks"},
+		{403, "AuthorizationPermissionMismatch", "store lab: URL denies access to container lab (AuthorizationPermissionMismatch): let these credentials list, read and write it"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Ms-Error-Code", tt.code)
+			w.WriteHeader(tt.status)
+			if tt.status == http.StatusOK {
+				_, _ = fmt.Fprint(w, `<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>`)
+			}
+		}))
+		defer server.Close()
+		s := config.Store{Type: "azure", Container: "lab", Account: "acme", Endpoint: server.URL, AccountKey: "aHVudGVyMg=="}
+		store, err := openStore(t.Context(), "lab", s, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = reach(t.Context(), "lab", s, store)
+		if got := fmt.Sprint(err); err != nil && got != strings.ReplaceAll(tt.want, "URL", server.URL) || err == nil && tt.want != "" {
+			t.Errorf("%d %s: %s, want %s", tt.status, tt.code, got, tt.want)
+		}
+	}
+	s := config.Store{Type: "azure", Container: "lab", Account: "acme", SAS: "no signature"}
+	if _, err := openStore(t.Context(), "lab", s, 0); err == nil || err.Error() != "store lab (container lab of acme): cannot open: SAS: give the whole query string, with sig= in it; correct its configuration" {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"golang.org/x/text/encoding/charmap"
 
@@ -23,7 +24,7 @@ import (
 func newUsers(cfg *config.Config, stores map[string]backend.Store, engine *transfer.Engine) ([]identity.User, error) {
 	var users []identity.User
 	for _, u := range cfg.Users {
-		tree, err := newTree(u, stores, engine)
+		tree, err := newTree(u, stores, engine, cfg.Transfer.Resume)
 		if err != nil {
 			return nil, fmt.Errorf("user %s: %w", u.Name, err)
 		}
@@ -59,7 +60,7 @@ func newUsers(cfg *config.Config, stores map[string]backend.Store, engine *trans
 	return users, nil
 }
 
-func newTree(u config.User, stores map[string]backend.Store, engine *transfer.Engine) (*vfs.Tree, error) {
+func newTree(u config.User, stores map[string]backend.Store, engine *transfer.Engine, resume time.Duration) (*vfs.Tree, error) {
 	var mounts []vfs.Mount
 	for _, m := range u.Mounts {
 		rights, err := config.ParseRights(m.Rights)
@@ -76,7 +77,7 @@ func newTree(u config.User, stores map[string]backend.Store, engine *transfer.En
 		}
 		mounts = append(mounts, vfs.Mount{Path: m.Path, Store: store, Prefix: m.Prefix, Rights: rights, OnConflict: conflict})
 	}
-	return vfs.New(vfs.Config{Mounts: mounts, Engine: engine})
+	return vfs.New(vfs.Config{Mounts: mounts, Engine: engine, User: u.Name, Resume: resume})
 }
 
 // exempt returns the networks that are never banned.
@@ -106,6 +107,8 @@ func reload(load func() (*config.Config, error), stores map[string]backend.Store
 
 // restartOnly returns the keys in which next differs from what runs although a reload cannot change them.
 func restartOnly(running, next *config.Config) (keys []string) {
+	later := next.Transfer
+	later.Resume = running.Transfer.Resume // users have it
 	for key, same := range map[string]bool{
 		"listen":        reflect.DeepEqual(running.Listen, next.Listen),
 		"passive":       reflect.DeepEqual(running.Passive, next.Passive),
@@ -116,7 +119,7 @@ func restartOnly(running, next *config.Config) (keys []string) {
 		"tls.required":  running.TLS.Required == next.TLS.Required,
 		"stores":        reflect.DeepEqual(running.Stores, next.Stores),
 		"cache":         running.Cache == next.Cache,
-		"transfer":      running.Transfer == next.Transfer,
+		"transfer":      running.Transfer == later,
 		"admin":         running.Admin == next.Admin,
 	} {
 		if !same {

@@ -35,8 +35,9 @@ const (
 	Deflate // MODE Z: a zlib stream (draft-preston-ftpext-deflate-04)
 )
 
-// DefaultLevel is the level of MODE Z where none was asked for.
-const DefaultLevel = 6
+// DefaultLevel is the level of MODE Z where none was asked for: the one that costs least, since some clients compress whatever they
+// transfer, what is compressed already included.
+const DefaultLevel = 1
 
 // Form is how a file travels. The zero value is what every session begins with: ASCII, files without records, a stream.
 type Form struct {
@@ -100,7 +101,7 @@ func (f Form) Encode(w io.Writer, offset int64) io.WriteCloser {
 		text := transform.NewWriter(top, t)
 		top, ends = text, append(closers{text}, ends...)
 	}
-	if f.Mode == Block && !(f.Record && f.Type == Image) {
+	if f.Mode == Block && (!f.Record || f.Type != Image) {
 		top = &markingWriter{w: top, marks: marks, lines: f.Type != Image, offset: offset}
 	}
 	return struct {

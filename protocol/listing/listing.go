@@ -18,7 +18,8 @@ const recent = 180 * 24 * time.Hour
 //
 //	-rw-r--r--   1 ftp      ftp           1024 Nov 22 14:03 name
 //
-// Times are UTC; now decides between time of day and year.
+// Times are UTC; now decides between time of day and year. It also stands for a time that is not known: a line has no place for
+// none, and clients that delete or fetch by age must not take a directory for ancient.
 func AppendLong(b []byte, e vfs.Info, now time.Time) []byte {
 	kind := byte('-')
 	if e.Dir {
@@ -34,7 +35,7 @@ func AppendLong(b []byte, e vfs.Info, now time.Time) []byte {
 	b = append(append(b, size...), ' ')
 	t := e.ModTime.UTC()
 	if t.IsZero() {
-		t = time.Unix(0, 0).UTC()
+		t = now.UTC()
 	}
 	layout := "Jan _2  2006"
 	if age := now.Sub(t); age < recent && age > -24*time.Hour {

@@ -18,7 +18,7 @@ func TestAppendLong(t *testing.T) {
 		{vfs.Info{Name: "a b", Size: 1024, ModTime: time.Date(2026, 11, 2, 4, 3, 0, 0, time.UTC), Rights: vfs.Full}, "-rw-r--r--   1 ftp      ftp              1024 Nov  2 04:03 a b"},
 		{vfs.Info{Name: "old", Size: 0, ModTime: time.Date(2020, 1, 12, 4, 3, 0, 0, time.UTC), Rights: vfs.ReadOnly}, "-r--r--r--   1 ftp      ftp                 0 Jan 12  2020 old"},
 		{vfs.Info{Name: "huge", Size: 1 << 46, ModTime: now.Add(72 * time.Hour), Rights: vfs.Full}, "-rw-r--r--   1 ftp      ftp      70368744177664 Nov 25  2026 huge"},
-		{vfs.Info{Name: "d", Dir: true, Rights: vfs.Full}, "drwxr-xr-x   1 ftp      ftp                 0 Jan  1  1970 d"},
+		{vfs.Info{Name: "d", Dir: true, Rights: vfs.Full}, "drwxr-xr-x   1 ftp      ftp                 0 Nov 22 12:00 d"},
 		{vfs.Info{Name: "x\r\ny", ModTime: now, Rights: vfs.Full}, "-rw-r--r--   1 ftp      ftp                 0 Nov 22 12:00 x??y"},
 	} {
 		if got := string(AppendLong(nil, tc.e, now)); got != tc.want {

@@ -73,6 +73,18 @@ func (g *Gateway) Uploads(t testing.TB) []string {
 	return Files(t, filepath.Join(g.dir, g.Bucket, ".sgwtmp", "multipart"))
 }
 
+// Uploaded is how many bytes those parts have.
+func (g *Gateway) Uploaded(t testing.TB) int64 {
+	t.Helper()
+	return Bytes(t, filepath.Join(g.dir, g.Bucket, ".sgwtmp", "multipart"))
+}
+
+// Objects names the objects below a folder of the bucket.
+func (g *Gateway) Objects(t testing.TB, folder string) []string {
+	t.Helper()
+	return Files(t, filepath.Join(g.dir, g.Bucket, folder))
+}
+
 // Files names the regular files below a directory; none if it does not exist.
 func Files(t testing.TB, dir string) (names []string) {
 	t.Helper()
@@ -86,6 +98,17 @@ func Files(t testing.TB, dir string) (names []string) {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// Bytes is the size of the files below a directory.
+func Bytes(t testing.TB, dir string) (n int64) {
+	t.Helper()
+	for _, name := range Files(t, dir) {
+		if fi, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			n += fi.Size()
+		}
+	}
+	return n
 }
 
 // program is the binary in .tools/bin at the top of the repository.

@@ -121,7 +121,7 @@ func (m *machine) append(t *rapid.T) {
 	case m.dirs[name]:
 		expect = vfs.ErrIsDir
 	case !m.isFile(name) && offset > 0:
-		expect = backend.ErrNotExist
+		expect = vfs.ErrOffset
 	case !m.isFile(name):
 		expect = m.enter(path.Dir(name))
 	case offset > int64(len(old)):

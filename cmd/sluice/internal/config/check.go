@@ -4,12 +4,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"net"
-	"net/netip"
 	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -79,62 +76,6 @@ func (k *checker) check() {
 	}
 }
 
-func (k *checker) checkListeners() {
-	var seen []string
-	listen := func(path, address string) {
-		if _, port, err := net.SplitHostPort(address); err != nil {
-			k.bad(path, "must be an address and a port such as :2121 or 127.0.0.1:2121")
-		} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			k.bad(path, "the port must be a number from 1 to 65535")
-		} else if slices.Contains(seen, address) {
-			k.bad(path, "this address is used above")
-		}
-		seen = append(seen, address)
-	}
-	for i, a := range k.Listen.Explicit {
-		listen(fmt.Sprintf("listen.explicit[%d]", i), a)
-	}
-	for i, a := range k.Listen.Implicit {
-		listen(fmt.Sprintf("listen.implicit[%d]", i), a)
-	}
-	if k.Admin.Listen != "" {
-		listen("admin.listen", k.Admin.Listen)
-	}
-	if k.ProxyProtocol.Required && len(k.ProxyProtocol.Trusted) == 0 {
-		k.bad("proxyProtocol.trusted", "missing: with required, the networks of the proxies must be named")
-	}
-}
-
-func (k *checker) checkPassive() {
-	k.checkAddress("passive.address", k.Passive.Address)
-	for i, o := range k.Passive.Overrides {
-		at := fmt.Sprintf("passive.overrides[%d]", i)
-		if len(o.Clients) == 0 {
-			k.bad(at+".clients", "missing: the networks of the clients")
-		}
-		if o.Address == "" {
-			k.bad(at+".address", "missing: what PASV tells these clients")
-		}
-		k.checkAddress(at+".address", o.Address)
-	}
-	k.oneOf("passive.match", k.Passive.Match, "auto", "adaptive", "require", "ip", "off")
-}
-
-func (k *checker) checkAddress(path, address string) {
-	if a, err := netip.ParseAddr(address); err == nil {
-		if !a.Is4() || a.IsUnspecified() {
-			k.bad(path, "must be an IPv4 address: PASV knows no other, and IPv6 clients use EPSV")
-		}
-		return
-	}
-	notHost := func(r rune) bool {
-		return r != '.' && r != '-' && (r >= utf8.RuneSelf || !unicode.IsLetter(r) && !unicode.IsDigit(r))
-	}
-	if strings.ContainsFunc(address, notHost) {
-		k.bad(path, "must be auto, control, an IPv4 address or a host name")
-	}
-}
-
 func (k *checker) checkTLS() {
 	if len(k.TLS.Certificates) == 0 {
 		k.bad("tls.certificates", "missing: give at least one {cert: FILE, key: FILE}")
@@ -189,9 +130,10 @@ func (k *checker) checkDialect(at, closeNotify, encoding, mainframe string) {
 
 // storeKeys are the keys that a type of store has besides type.
 var storeKeys = map[string][]string{
-	"file": {"path"},
-	"gcs":  {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
-	"s3":   {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum"},
+	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope"},
+	"file":  {"path"},
+	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
+	"s3":    {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum"},
 }
 
 func (k *checker) checkStore(at string, s Store) {
@@ -199,6 +141,8 @@ func (k *checker) checkStore(at string, s Store) {
 	switch s.Type {
 	case "s3":
 		k.checkS3(at, s)
+	case "azure":
+		k.checkAzure(at, s)
 	case "gcs":
 		k.checkGCS(at, s)
 	case "file":
@@ -207,9 +151,6 @@ func (k *checker) checkStore(at string, s Store) {
 		}
 	case "":
 		k.bad(at+".type", "missing: must be %s", either(types))
-		return
-	case "azure":
-		k.bad(at+".type", "azure is for a later version: must be %s", either(types))
 		return
 	default:
 		k.bad(at+".type", "must be %s", either(types))

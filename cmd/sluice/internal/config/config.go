@@ -22,6 +22,8 @@ type Config struct {
 	Cache         Cache              `yaml:"cache"`
 	Transfer      Transfer           `yaml:"transfer"`
 	Admin         Admin              `yaml:"admin"`
+
+	Sources Sources `yaml:"-"` // what it was read from; empty for a Default
 }
 
 // Default returns the configuration of an empty file. It has no certificates, stores or users.
@@ -34,7 +36,7 @@ func Default() *Config {
 			Stall: 2 * time.Minute, Port: 10 * time.Second,
 		},
 		TLS:      TLS{Required: true, MinVersion: "1.2", CloseNotify: "strict", CCC: "off"},
-		Transfer: Transfer{Compression: true},
+		Transfer: Transfer{Compression: true, Resume: 24 * time.Hour},
 		Cache:    Cache{Memory: 64 << 20, TTL: 30 * time.Second, NegativeTTL: 5 * time.Second},
 	}
 }
@@ -99,10 +101,10 @@ type Certificate struct {
 
 // Store is one bucket and how to reach it. Which keys apply depends on the type.
 type Store struct {
-	Type string `yaml:"type"` // s3, gcs, file
+	Type string `yaml:"type"` // s3, gcs, azure, file
 
 	Bucket   string `yaml:"bucket"`
-	Endpoint string `yaml:"endpoint"` // of an S3-compatible store, or of an emulator; empty: AWS, Google
+	Endpoint string `yaml:"endpoint"` // of an S3-compatible store, of a blob service or of an emulator; empty: the vendor's own
 
 	Region    string `yaml:"region"`
 	PathStyle bool   `yaml:"pathStyle"`
@@ -116,6 +118,15 @@ type Store struct {
 	StorageClass    string `yaml:"storageClass"`    // of new objects; empty: the default of the bucket
 	KMSKey          string `yaml:"kmsKey"`          // name of the key that encrypts new objects; empty: the default of the bucket
 	CustomerKey     Secret `yaml:"customerKey"`     // base64 of 32 bytes that encrypt every object, and that Google does not keep
+
+	Account          string `yaml:"account"` // Azure; without key, SAS and connection string: the SDK's own sources
+	Container        string `yaml:"container"`
+	AccountKey       Secret `yaml:"accountKey"`
+	SAS              Secret `yaml:"sas"`
+	ConnectionString Secret `yaml:"connectionString"` // instead of account, endpoint, key and SAS
+	AccessTier       string `yaml:"accessTier"`       // of new objects: Hot, Cool, Cold, Smart, Archive; empty: the account's
+	EncryptionKey    Secret `yaml:"encryptionKey"`    // the customer's own, 32 bytes in base64
+	EncryptionScope  string `yaml:"encryptionScope"`
 
 	Path string `yaml:"path"` // file: a directory
 }
@@ -187,8 +198,9 @@ type Cache struct {
 
 // Transfer is how bytes move.
 type Transfer struct {
-	Memory      Memory `yaml:"memory"`      // for the buffers of all transfers; default auto
-	Compression bool   `yaml:"compression"` // MODE Z; default true
+	Memory      Memory        `yaml:"memory"`      // for the buffers of all transfers; default auto
+	Compression bool          `yaml:"compression"` // MODE Z; default true
+	Resume      time.Duration `yaml:"resume"`      // how long what has come of an upload that was cut off is kept for its user; default 24 h, 0: not at all
 }
 
 // Admin is the HTTP listener for health checks.

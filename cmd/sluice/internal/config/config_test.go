@@ -37,7 +37,7 @@ func TestMinimal(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := Default()
-	if c.Listen.Explicit[0] != ":2121" || c.Listen.Implicit[0] != ":2990" || c.Passive.Ports != d.Passive.Ports || c.Cache != d.Cache || !c.TLS.Required {
+	if c.Listen.Explicit[0] != ":2121" || c.Listen.Implicit[0] != ":2990" || c.Passive.Ports != d.Passive.Ports || c.Cache != d.Cache || c.Transfer != d.Transfer || c.Transfer.Resume != 24*time.Hour || !c.TLS.Required {
 		t.Errorf("defaults are missing: %+v", c)
 	}
 	u := c.Users[0]
@@ -90,7 +90,7 @@ users:
     from: 192.0.2.1
 throttle: {exempt: 192.0.2.0/24}
 cache: {memory: 0, ttl: 1m, negativeTTL: 0s}
-transfer: {memory: 512MiB, compression: false}
+transfer: {resume: 0s, memory: 512MiB, compression: false}
 admin: {listen: "127.0.0.1:8080"}
 `)
 	c, err := Load(filepath.Join(dir, "sluice.yaml"))
@@ -135,7 +135,7 @@ admin: {listen: "127.0.0.1:8080"}
 	if acme.From[0].String() != "203.0.113.0/24" || sap.From[0].String() != "192.0.2.1/32" {
 		t.Errorf("from: %v, %v", acme.From, sap.From)
 	}
-	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Admin.Listen != "127.0.0.1:8080" {
+	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Transfer.Resume != 0 || c.Admin.Listen != "127.0.0.1:8080" {
 		t.Errorf("%+v %+v %+v", c.Cache, c.Transfer, c.Admin)
 	}
 	if r, err := ParseRights(acme.Mounts[1].Rights); err != nil || r != vfs.ReadOnly {
@@ -158,7 +158,7 @@ func TestProblems(t *testing.T) {
 		{"not a mapping", "- a\n- b", "sluice.yaml:1:1: keys with values are expected here"},
 		{"unknown keys", minimal + "listne: {}\nadmin: {lisen: x}\ntransfer: {parts: 4}\n", `sluice.yaml:4:1: listne: unknown key: did you mean listen?
 sluice.yaml:5:9: admin.lisen: unknown key: did you mean listen?
-sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory`},
+sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory, resume`},
 		{"given twice", minimal + "admin: {listen: ':1', listen: ':2'}", "sluice.yaml:4:23: not YAML: mapping key \"listen\" already defined at [4:9]"},
 		{"two documents", minimal + "---\nadmin: {}", "sluice.yaml:5:1: a second document: the configuration is one"},
 		{"kinds", minimal + "admin: x\npassive: {overrides: 7}\nlisten: {explicit: {a: b}}\ncache: {ttl: [1s]}",
@@ -168,7 +168,7 @@ sluice.yaml:6:20: listen.explicit: a list is expected here
 sluice.yaml:7:14: cache.ttl: one value is expected here`},
 		{"values", minimal + `cache: {memory: 12XB, ttl: soon, negativeTTL: -1s}
 passive: {ports: 9-1, match: sometimes}
-transfer: {memory: 0}
+transfer: {memory: 0, resume: tomorrow}
 proxyProtocol: {trusted: [10.0.0.1/8, ten], required: maybe}
 profiles: {p: {limits: {sessions: -1, fileBytes: 99999999TiB}}}
 `, `sluice.yaml:4:17: cache.memory: 12XB: not a size: write bytes, or a whole number with KiB, MiB, GiB, TiB, kB, MB, GB or TB
@@ -176,6 +176,7 @@ sluice.yaml:4:28: cache.ttl: soon: not a duration such as 30s or 5m
 sluice.yaml:4:47: cache.negativeTTL: -1s: not a duration such as 30s or 5m
 sluice.yaml:5:18: passive.ports: 9-1: not a range of ports such as 21000-21007
 sluice.yaml:6:20: transfer.memory: 0: neither auto nor a size such as 512MiB
+sluice.yaml:6:31: transfer.resume: tomorrow: not a duration such as 30s or 5m
 sluice.yaml:7:27: proxyProtocol.trusted[0]: 10.0.0.1/8: bits behind the prefix are set: did you mean 10.0.0.0/8?
 sluice.yaml:7:39: proxyProtocol.trusted[1]: ten: not a network such as 203.0.113.0/24 or 2001:db8::/32
 sluice.yaml:7:55: proxyProtocol.required: maybe: neither true nor false
@@ -200,6 +201,15 @@ sluice.yaml:4:44: listen.explicit[3]: the port must be a number from 1 to 65535
 sluice.yaml:4:64: listen.implicit[0]: this address is used above
 sluice.yaml:5:17: admin.listen: this address is used above
 sluice.yaml:6:1: proxyProtocol.trusted: missing: with required, the networks of the proxies must be named`},
+		{"ports in each other's way", minimal + `listen: {explicit: [":2121", "127.0.0.1:990"], implicit: ["127.0.0.1:2121", "0.0.0.0:990", "[::1]:990", "[::1]:21003", "[::]:8080"]}
+admin: {listen: "localhost:8080"}
+passive: {ports: 21000-21007}`, `sluice.yaml:4:59: listen.implicit[0]: port 2121 is used above, by listen.explicit[0]
+sluice.yaml:4:77: listen.implicit[1]: port 990 is used above, by listen.explicit[1]
+sluice.yaml:5:17: admin.listen: port 8080 is used above, by listen.implicit[4]
+sluice.yaml:6:18: passive.ports: port 21003 is used by listen.implicit[3]: data connections need ports of their own`},
+		{"default ports in the way", minimal + `admin: {listen: ":2121"}
+listen: {explicit: ":21000"}
+`, `sluice.yaml: passive.ports: port 21000 is used by listen.explicit[0]: data connections need ports of their own`},
 		{"dialects and timeouts", minimal + `listen: {clearGreeting: 2m}
 timeouts: {idle: 10ms, stall: 25h}
 profiles: {p: {encoding: klingon, mainframe: "500"}}
@@ -222,11 +232,11 @@ sluice.yaml:1:33: tls.certificates[1].cert: missing: the PEM file of the certifi
 sluice.yaml:1:56: tls.minVersion: must be 1.2 or 1.3
 sluice.yaml:1:76: tls.closeNotify: must be strict or lenient`},
 		{"stores", strings.Replace(minimal, "stores: {", `stores: {
-  a: {type: azure, bucket: b}, b: {type: ftp}, c: {bucket: x},
+  a: {type: swift, bucket: b}, b: {type: ftp}, c: {bucket: x},
   d: {type: s3, accessKey: k, endpoint: "localhost:9000", path: y, checksum: sha1},
-  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: azure is for a later version: must be file, gcs or s3
-sluice.yaml:3:42: stores.b.type: must be file, gcs or s3
-sluice.yaml:3:48: stores.c.type: missing: must be file, gcs or s3
+  e: {type: file, bucket: z}, `, 1), `sluice.yaml:3:13: stores.a.type: must be azure, file, gcs or s3
+sluice.yaml:3:42: stores.b.type: must be azure, file, gcs or s3
+sluice.yaml:3:48: stores.c.type: missing: must be azure, file, gcs or s3
 sluice.yaml:4:3: stores.d.bucket: missing: the name of the bucket
 sluice.yaml:4:3: stores.d: accessKey and secretKey go together: give both, or neither to use the environment or the machine's role
 sluice.yaml:4:41: stores.d.endpoint: must be a URL such as https://s3.example.org
@@ -252,6 +262,31 @@ sluice.yaml:5:56: stores.c.customerKey: must be the base64 of 32 bytes, as opens
 sluice.yaml:5:56: stores.c.customerKey: goes without kmsKey: give one of them
 sluice.yaml:6:41: stores.d.userProject: does not belong to a store of type s3
 sluice.yaml:7:94: stores.f.customerKey: goes only over https`},
+		{"azure", strings.Replace(minimal, "stores: {", `stores: {
+  a: {type: azure, container: c, account: acme},
+  b: {type: azure, container: c, connectionString: "AccountKey=hush"},
+  c: {type: azure, account: acme.blob.core.windows.net, bucket: x, accessTier: cold},
+  d: {type: azure, container: c, accountKey: "hush!", sas: "hush"},
+  e: {type: azure, container: c, account: acme, connectionString: hush},
+  f: {type: azure, container: c, account: acme, accountKey: aHVzaA==, sas: "sig=hush", encryptionKey: hush, encryptionScope: s},
+  g: {type: azure, container: c, endpoint: "http://127.0.0.1:10000/acme", encryptionKey: hush},
+  h: {type: azure, container: c, endpoint: "https://acme.example.org?sig=hush"},
+  i: {type: s3, bucket: b, accountKey: hush}, `, 1), `sluice.yaml:5:3: stores.c.container: missing: the name of the container
+sluice.yaml:5:29: stores.c.account: must be the name of a storage account, without a domain
+sluice.yaml:5:65: stores.c.bucket: does not belong to a store of type azure
+sluice.yaml:5:80: stores.c.accessTier: must be Hot, Cool, Cold, Smart or Archive
+sluice.yaml:6:3: stores.d.account: missing: the name of the storage account
+sluice.yaml:6:46: stores.d.accountKey: must be base64, as the portal shows it
+sluice.yaml:6:60: stores.d.sas: must be the whole query string of the shared access signature, with sig= in it
+sluice.yaml:7:67: stores.e.connectionString: says it all: leave out account, endpoint, accountKey and sas, or the connection string
+sluice.yaml:8:76: stores.f.sas: stands beside accountKey: give one of them, or neither to use the environment or the machine's identity
+sluice.yaml:8:103: stores.f.encryptionKey: must be 32 bytes in base64
+sluice.yaml:8:126: stores.f.encryptionScope: stands beside encryptionKey: give one of them
+sluice.yaml:9:44: stores.g.endpoint: must be https where neither accountKey nor sas is given: tokens do not go in clear
+sluice.yaml:9:90: stores.g.encryptionKey: must be 32 bytes in base64
+sluice.yaml:9:90: stores.g.encryptionKey: goes only over https
+sluice.yaml:10:44: stores.h.endpoint: must be a URL such as https://account.blob.core.windows.net, without keys in it
+sluice.yaml:11:40: stores.i.accountKey: does not belong to a store of type s3`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}
 stores: {local: {type: file, path: data}}
 profiles:

@@ -23,6 +23,7 @@ type decoder struct {
 	problems  Problems
 	places    map[string]*token.Position // by path
 	anchors   map[string]ast.Node
+	sources   Sources
 }
 
 // decode reads data into v, a pointer to a struct.
@@ -145,6 +146,9 @@ func (d *decoder) field(kv *ast.MappingValueNode, name, path string, v reflect.V
 	var known []string
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag.Get("yaml")
+		if tag == "-" {
+			continue
+		}
 		if tag == name {
 			d.node(kv.Value, path, v.Field(i))
 			return
@@ -184,7 +188,7 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 		d.fail(n, path, "one value is expected here")
 		return
 	}
-	s, err := expand(raw, d.dir)
+	s, err := expand(raw, d.dir, d.sources.read)
 	if err == nil {
 		err = set(v, s)
 	}

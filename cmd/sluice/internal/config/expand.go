@@ -10,8 +10,8 @@ import (
 )
 
 // expand replaces ${env:NAME} by a variable of the environment and ${file:PATH} by the contents of a file without the line
-// ends behind it. PATH is relative to dir. Everything else stays, ${user} among it.
-func expand(s, dir string) (string, error) {
+// ends behind it, as read gives them. PATH is relative to dir. Everything else stays, ${user} among it.
+func expand(s, dir string, read func(name string) ([]byte, error)) (string, error) {
 	var out strings.Builder
 	for {
 		before, rest, ok := strings.Cut(s, "${")
@@ -29,7 +29,7 @@ func expand(s, dir string) (string, error) {
 			}
 			out.WriteString(v)
 		case closed && kind == "file" && colon:
-			v, err := os.ReadFile(inside(dir, arg))
+			v, err := read(inside(dir, arg))
 			if err != nil {
 				return "", fmt.Errorf("cannot read the file %s: %w", inside(dir, arg), reason(err))
 			}

@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,11 +15,12 @@ import (
 
 // Load reads and checks a file. Its error is Problems, or says that the file cannot be read.
 func Load(file string) (*Config, error) {
-	data, err := os.ReadFile(file)
+	sources := Sources{}
+	data, err := sources.read(file)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration file %s: %w", file, reason(err))
 	}
-	d := decoder{file: file, dir: filepath.Dir(file), places: map[string]*token.Position{}, anchors: map[string]ast.Node{}}
+	d := decoder{file: file, dir: filepath.Dir(file), places: map[string]*token.Position{}, anchors: map[string]ast.Node{}, sources: sources}
 	c := Default()
 	listen := c.Listen
 	c.Listen.Explicit, c.Listen.Implicit = nil, nil // one list given, the other is empty
@@ -37,6 +37,7 @@ func Load(file string) (*Config, error) {
 		return nil, d.problems
 	}
 	c.complete(d.dir)
+	c.Sources = sources
 	return c, nil
 }
 

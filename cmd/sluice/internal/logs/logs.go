@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -28,11 +29,24 @@ const (
 	Version  = "version"
 )
 
-// New returns a logger that writes to w: text for the reader at a terminal, JSON for everyone else.
+// New returns a logger that writes to w: text for the reader at a terminal, JSON for everyone else. Durations are text with a unit
+// in both, such as 20.577s; a bare number of nanoseconds would tell a reader nothing.
 func New(w io.Writer, level slog.Level) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// readable writes a duration as text, to the millisecond, or to the microsecond where it is below a second.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindDuration {
+		return a
+	}
+	d, unit := a.Value.Duration(), time.Millisecond
+	if d.Abs() < time.Second {
+		unit = time.Microsecond
+	}
+	return slog.String(a.Key, d.Round(unit).String())
 }

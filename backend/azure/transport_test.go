@@ -1,0 +1,127 @@
+package azure
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"sluice/backend"
+)
+
+// unavailable is a login that fails as one does where there is nothing to log in with.
+type unavailable struct{}
+
+func (unavailable) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{}, azidentity.NewCredentialUnavailableError("no identity\nwas found here")
+}
+
+// hanging is a body that ends with its request alone.
+type hanging struct{ ctx context.Context }
+
+func (h hanging) Read([]byte) (int, error) { <-h.ctx.Done(); return 0, h.ctx.Err() }
+func (h hanging) Close() error             { return nil }
+
+// stuck answers with a hanging body.
+type stuck struct{}
+
+func (stuck) Do(r *http.Request) (*http.Response, error) {
+	h := http.Header{"Etag": {`"e"`}, "Content-Length": {"10"}}
+	return &http.Response{StatusCode: http.StatusOK, Header: h, Body: hanging{r.Context()}, ContentLength: 10, Request: r}, nil
+}
+
+// TestStalledBody: a body that stands still is given up, and the caller's own end is known as such.
+func TestStalledBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := open(account, stuck{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _, err := s.Open(t.Context(), "k", backend.OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		start := time.Now()
+		if _, err := r.Read(make([]byte, 1)); !errors.Is(err, backend.ErrUnavailable) || !errors.Is(err, errStalled) {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(start); took != stall {
+			t.Errorf("given up after %v", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if r, _, err = s.Open(ctx, "k", backend.OpenOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(make([]byte, 1)); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("after the end of the context: %v", err)
+		}
+		_ = r.Close()
+	})
+}
+
+// TestStalledConnection: a connection on which nothing moves breaks; writing moves it.
+func TestStalledConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		defer far.Close()
+		c := &conn{near}
+		start := time.Now()
+		done := make(chan time.Duration)
+		go func() {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Read: %v", err)
+			}
+			done <- time.Since(start)
+		}()
+		go func() {
+			for range 10 {
+				time.Sleep(50 * time.Second)
+				_, _ = far.Read(make([]byte, 1)) // what was written
+			}
+		}()
+		for range 10 {
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Errorf("Write: %v", err)
+			}
+		}
+		wrote := time.Since(start)
+		if took := <-done; took < wrote+patience-stall || took > wrote+patience {
+			t.Errorf("written for %v, given up after %v", wrote, took)
+		}
+		start = time.Now()
+		if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != stall {
+			t.Errorf("Write that nobody takes: %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// TestContent: a body that was closed gives nothing away any more.
+func TestContent(t *testing.T) {
+	c := newContent([]byte("abc"))
+	if n, err := c.Seek(0, io.SeekEnd); n != 3 || err != nil {
+		t.Errorf("Seek: %d, %v", n, err)
+	}
+	if _, err := c.Seek(0, io.SeekStart); err != nil {
+		t.Error(err)
+	}
+	if p, err := io.ReadAll(c); string(p) != "abc" || err != nil {
+		t.Errorf("%q, %v", p, err)
+	}
+	_, _ = c.Seek(0, io.SeekStart)
+	_ = c.Close()
+	if n, err := c.Read(make([]byte, 3)); n != 0 || err == nil {
+		t.Errorf("read %d bytes after Close, %v", n, err)
+	}
+}
