@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"sluice/protocol/codec"
 	"sluice/protocol/dataconn"
 	"sluice/protocol/wire"
 )
@@ -48,8 +49,18 @@ func (s *session) retr(t *transfer, arg string) job {
 			conn.Abort()
 			return wire.Reply{}, err
 		}
-		return reply(226, "Transfer complete"), conn.Close()
+		return reply(226, "Transfer complete"), t.end(conn)
 	}
+}
+
+// end closes a data connection that everything has been written to. Where the mode tells the client the end, it may be gone by
+// then (lftp goes behind the end of a zlib stream), and has what it came for.
+func (t *transfer) end(conn *dataconn.Conn) error {
+	err := conn.Close()
+	if t.form.Mode != codec.Stream {
+		return nil
+	}
+	return err
 }
 
 // send copies a file to the data connection.

@@ -46,7 +46,7 @@ func FuzzSession(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		go func() {
 			_, _ = conn.Write(in)
 			_ = conn.CloseWrite()

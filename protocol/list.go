@@ -115,7 +115,7 @@ func (s *session) enumerate(t *transfer, arg string, line format) job {
 			conn.Abort() // never a listing that only looks whole
 			return wire.Reply{}, err
 		}
-		return reply(226, "Listing complete"), conn.Close()
+		return reply(226, "Listing complete"), t.end(conn)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -17,8 +18,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
-
-	"sluice/backend"
 )
 
 // Config says which container and how to reach it. Container is needed, and Account, Endpoint or ConnectionString; the rest
@@ -37,8 +36,23 @@ type Config struct {
 	PageSize         int    // entries a page of a listing; default and most 5000
 }
 
-// retries wait 54 s in all, as long as a client waits with patience.
-var retries = policy.RetryOptions{MaxRetries: 7, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 20 * time.Second}
+// retries wait about a minute in all, as long as a client waits with patience.
+var retries = policy.RetryOptions{MaxRetries: 7, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 20 * time.Second, ShouldRetry: again}
+
+// again reports whether a call that failed may succeed when it is repeated: as the SDK sees it, and where bytes were damaged on
+// the way.
+func again(r *http.Response, err error) bool {
+	if err != nil {
+		return true
+	}
+	switch r.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	code := bloberror.Code(r.Header.Get("X-Ms-Error-Code"))
+	return code == bloberror.MD5Mismatch || code == bloberror.CRC64Mismatch
+}
 
 // Open returns the store. It does no I/O; see Check.
 func Open(_ context.Context, cfg Config) (*Store, error) {
@@ -174,33 +188,4 @@ func (c Config) check() error {
 		return fmt.Errorf("endpoint %q: give a URL such as https://account.blob.core.windows.net", c.Endpoint)
 	}
 	return nil
-}
-
-// Check asks whether the container can be reached and read. Its error is one sentence that says what to mend.
-func (s *Store) Check(ctx context.Context) error {
-	brief := retries
-	brief.MaxRetries = 1
-	p := s.container.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{MaxResults: to.Ptr(int32(1))})
-	_, err := p.NextPage(policy.WithRetryOptions(ctx, brief))
-	if err == nil {
-		return nil
-	}
-	name, code := s.cfg.Container, errorCode(err)
-	var login *azidentity.AuthenticationFailedError
-	var final interface{ NonRetriable() }
-	switch class := classify(err); {
-	case errors.As(err, &login), errors.As(err, &final):
-		return fmt.Errorf("no credentials for container %s at %s: give accountKey or sas, or let this machine log in: %w", name, s.where, redact(err))
-	case code == string(bloberror.ContainerNotFound), errors.Is(class, backend.ErrNotExist):
-		return fmt.Errorf("container %s does not exist at %s: create it or correct the name", name, s.where)
-	case code == string(bloberror.ContainerBeingDeleted), code == string(bloberror.AccountIsDisabled):
-		return fmt.Errorf("container %s at %s is out of service (%s)", name, s.where, code)
-	case code == string(bloberror.AuthenticationFailed), code == string(bloberror.InvalidAuthenticationInfo), code == string(bloberror.AuthorizationFailure):
-		return fmt.Errorf("%s refuses the credentials for container %s (%s): correct account and accountKey, the dates of the sas, or the account's rules for networks", s.where, name, code)
-	case errors.Is(class, backend.ErrPermission):
-		return fmt.Errorf("%s denies access to container %s (%s): let these credentials list, read and write it", s.where, name, code)
-	case errors.Is(class, backend.ErrUnavailable):
-		return fmt.Errorf("%s cannot be reached: check account and endpoint, and the network: %w", s.where, redact(err))
-	}
-	return fmt.Errorf("container %s at %s: %w", name, s.where, redact(err))
 }

@@ -66,7 +66,7 @@ func TestResumeOnWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := u.(*upload).Parts(t.Context())
+	got, err := u.Parts(t.Context())
 	if want := []backend.Part{{Number: 1, Size: 10}, {Number: 2, Size: 25}, {Number: 3, Size: 31}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("Parts: %v, %v, want %v", got, err, want)
 	}
@@ -79,7 +79,7 @@ func TestResumeOnWire(t *testing.T) {
 	if want := []string{block(mine, 6, 1), block(mine, 5, 2), block(mine, 1, 3)}; !slices.Equal(p.committed, want) {
 		t.Errorf("committed %q, want %q", p.committed, want)
 	}
-	if _, err := u.(*upload).Parts(t.Context()); !errors.Is(err, backend.ErrNotExist) {
+	if _, err := u.Parts(t.Context()); !errors.Is(err, backend.ErrNotExist) {
 		t.Errorf("Parts after Commit: %v", err)
 	}
 	if _, err := s.ResumeUpload(t.Context(), "k", newName().String(), backend.PutOptions{}); !errors.Is(err, backend.ErrNotExist) {

@@ -51,6 +51,26 @@ func TestThrottled(t *testing.T) {
 	}
 }
 
+// TestDamaged: bytes that arrived as others are sent again, and one that was refused for another reason is not.
+func TestDamaged(t *testing.T) {
+	for code, tries := range map[string]int{"Crc64Mismatch": 3, "Md5Mismatch": 3, "InvalidHeaderValue": 1} {
+		calls := 0
+		bubble(t, func(w http.ResponseWriter, _ *http.Request) {
+			if calls++; calls < 3 {
+				fail(w, 400, code)
+				return
+			}
+			describe(w, "0")
+			w.WriteHeader(http.StatusCreated)
+		}, func(t *testing.T, s *Store) {
+			_, err := s.Put(t.Context(), "k", []byte("body"), backend.PutOptions{})
+			if calls != tries || (err == nil) != (tries == 3) {
+				t.Errorf("%s: %d tries, %v", code, calls, err)
+			}
+		})
+	}
+}
+
 // TestCancelledWait: a caller who leaves does not wait for the next try.
 func TestCancelledWait(t *testing.T) {
 	bubble(t, func(w http.ResponseWriter, _ *http.Request) { fail(w, 503, "ServerBusy") }, func(t *testing.T, s *Store) {

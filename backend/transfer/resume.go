@@ -212,7 +212,7 @@ func (u *upload) claimed(rec record, obj backend.Object, tail *tailRecord) {
 	u.keep.etag, u.keep.tail = obj.ETag, tail // saved is zero: what restore found is written before the first part
 }
 
-// ErrShort, which is an ErrChanged, says that the client's file ends before what the store has of it: so it is another file.
+// ErrShort says that the client's file ends before what the store has of it, so that it is another file. It is an ErrChanged.
 var ErrShort = fmt.Errorf("the file is shorter than what was kept of it: %w", backend.ErrChanged)
 
 // skipper drops the first n bytes of r.

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a reply may take before it counts as none.
-const patience = 1500 * time.Millisecond
+const patience = 5 * time.Second
 
 // probe is one connection to a server, over which it is asked things.
 type probe struct {
@@ -134,7 +134,7 @@ func (q *probe) replies() string {
 func (q *probe) surplus() string {
 	text := ""
 	for {
-		code, err := q.reply(30 * time.Millisecond)
+		code, err := q.reply(250 * time.Millisecond)
 		switch {
 		case errors.Is(err, closed):
 			return text + "+x"

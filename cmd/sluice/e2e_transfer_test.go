@@ -142,6 +142,9 @@ func TestE2EMirror(t *testing.T) {
 		run(t, d.lftp(false, fmt.Sprintf("mirror -R --parallel=4 %q /tree", tree)))
 		run(t, d.lftp(true, fmt.Sprintf("mirror --parallel=4 /tree %q", down)))
 		run(t, exec.Command("diff", "-r", tree, down))
+		if strings.Contains(d.log.String(), `"code":426`) {
+			t.Error("transfers that nobody cut off ended in 426")
+		}
 	})
 }
 

@@ -174,6 +174,7 @@ func TestReachAzure(t *testing.T) {
 		{403, "AuthorizationPermissionMismatch", "store lab: URL denies access to container lab (AuthorizationPermissionMismatch): let these credentials list, read and write it"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Ms-Version", "2026-12-06")
 			w.Header().Set("X-Ms-Error-Code", tt.code)
 			w.WriteHeader(tt.status)
 			if tt.status == http.StatusOK {

@@ -191,10 +191,11 @@ func (p *Passive) ticketsHelp(pt *port) bool {
 }
 
 // byHello chooses among what is pending on a port: the session that a ticket names, else the one whose client has the
-// address. A ticket of another living session is refused outright.
+// address. A ticket of another living session is refused outright, but that of a family: it stands for any session of that family.
 func (p *Passive) byHello(pt *port, remote netip.Addr, tickets [][]byte) (e *Expected, ticket bool, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var named *Session // one of a family
 	for _, t := range tickets {
 		if len(t) <= len(id{}) {
 			continue
@@ -202,6 +203,10 @@ func (p *Passive) byHello(pt *port, remote netip.Addr, tickets [][]byte) (e *Exp
 		s := p.sessions[id(t[:len(id{})])]
 		if s == nil {
 			continue // of a session that has ended, or of another server
+		}
+		if p.cfg.Match == MatchAuto && s.shared.Load() && s.remote == remote {
+			named = s
+			continue
 		}
 		for _, e := range pt.pending {
 			if e.session == s {
@@ -216,13 +221,16 @@ func (p *Passive) byHello(pt *port, remote netip.Addr, tickets [][]byte) (e *Exp
 	for _, e := range pt.pending {
 		switch {
 		case p.cfg.Match != MatchOff && e.session.remote != remote:
+		case named != nil && e.session.family != named.family:
 		case e.alone():
-			return e, false, "" // conflicts keeps it the only one
+			return e, e.session == named, "" // conflicts keeps it the only one
 		default:
 			mine = append(mine, e)
 		}
 	}
 	switch {
+	case len(mine) == 0 && named != nil:
+		return nil, false, "ticket of another session"
 	case len(mine) == 0:
 		return nil, false, "stranger"
 	case len(mine) > 1:

@@ -122,6 +122,13 @@ func (p *Passive) Close() error {
 func (p *Passive) Add(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if s.shared.Load() {
+		for _, o := range p.sessions {
+			if o.family == s.family {
+				o.shared.Store(true)
+			}
+		}
+	}
 	p.sessions[s.id] = s
 }
 
@@ -152,11 +159,12 @@ type Expected struct {
 }
 
 // alone reports whether e needs a port on which its client address has nothing else pending: nothing but the address
-// will tell whose connection it is. A client that has resumed before will resume again, and its ticket tells.
+// will tell whose connection it is. A client that has resumed before will resume again, and its ticket tells, unless it shares
+// its tickets among sessions.
 func (e *Expected) alone() bool {
 	switch e.passive.cfg.Match {
 	case MatchAuto, MatchAdaptive:
-		return !e.protected || !e.session.resumed.Load()
+		return !e.protected || !e.session.resumed.Load() || e.session.shared.Load()
 	case MatchRequire:
 		return !e.protected
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 )
 
@@ -23,8 +24,14 @@ type id [16]byte
 // Session is what binds data connections to one control connection. Its tickets begin with its id in clear, which routes
 // a connection before its handshake, and are sealed with a key of its own, which proves that the client took part in the
 // control connection's handshake: no other session's ticket can be opened.
+//
+// Behind the id the tickets name a family. Some clients keep the tickets of all their sessions in one place and present the
+// latest on whatever data connection (rclone does). They give themselves away when they offer one on a control connection: that
+// session joins the family of the ticket, and in a family tickets do not tell one session from another.
 type Session struct {
 	id      id
+	family  id          // its own, unless it joined another before it was added
+	shared  atomic.Bool // there are others in the family
 	remote  netip.Addr
 	tls     *tls.Config       // of the control connection; nil before SetTLS
 	peer    *x509.Certificate // what the client showed on the control connection
@@ -35,6 +42,7 @@ type Session struct {
 func NewSession(remote netip.Addr) *Session {
 	s := &Session{remote: remote.Unmap()}
 	_, _ = rand.Read(s.id[:]) // never fails (crypto/rand)
+	s.family = s.id
 	return s
 }
 
@@ -51,17 +59,25 @@ func (s *Session) SetTLS(base *tls.Config) *tls.Config {
 		if err != nil {
 			return nil, err
 		}
-		return append(s.id[:], ticket...), nil
+		return slices.Concat(s.id[:], s.family[:], ticket), nil
 	}
 	cfg.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
 		sealed, ok := bytes.CutPrefix(ticket, s.id[:])
-		if !ok {
+		if !ok || len(sealed) < len(id{}) {
 			return nil, nil
 		}
-		return cfg.DecryptTicket(sealed, cs)
+		return cfg.DecryptTicket(sealed[len(id{}):], cs)
 	}
 	s.tls = cfg
-	return cfg
+	control := cfg.Clone()
+	control.UnwrapSession = func(ticket []byte, _ tls.ConnectionState) (*tls.SessionState, error) {
+		if !s.shared.Load() && len(ticket) > 2*len(id{}) {
+			s.family = id(ticket[len(id{}) : 2*len(id{})])
+			s.shared.Store(true)
+		}
+		return nil, nil
+	}
+	return control
 }
 
 // SetPeer says which certificate the client showed on the control connection, nil if none. A data connection that does not

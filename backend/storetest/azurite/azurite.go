@@ -72,12 +72,21 @@ func Start(t testing.TB) *Server {
 			t.Fatalf("azurite does not listen: %v: %s", err, log.String())
 		}
 	}
-	s.create(t, address)
+	s.create(t)
 	return s
 }
 
+// Another returns the same server with an empty container of its own, which is there in no time.
+func (s *Server) Another(t testing.TB) *Server {
+	t.Helper()
+	other := *s
+	other.Container = strings.ToLower(rand.Text())
+	other.create(t)
+	return &other
+}
+
 // create makes the container: Create Container, authorized as "Authorize with Shared Key" says.
-func (s *Server) create(t testing.TB, address string) {
+func (s *Server) create(t testing.TB) {
 	t.Helper()
 	const version = "2021-12-02"
 	date := time.Now().UTC().Format(http.TimeFormat)
@@ -88,7 +97,7 @@ func (s *Server) create(t testing.TB, address string) {
 	}
 	mac := hmac.New(sha256.New, key)
 	_, _ = mac.Write([]byte(sign)) // never fails
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+address+"/"+s.Account+"/"+s.Container+"?restype=container", http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.Endpoint+"/"+s.Container+"?restype=container", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
