@@ -54,6 +54,11 @@ type Store interface {
 
 	// Delete removes the object at key. Deleting a missing key is not an error, unless a condition demands an object.
 	Delete(ctx context.Context, key string, opts DeleteOptions) error
+
+	// Restore asks for an object that is Archived to be made readable, and returns when the store has taken the order: the
+	// work goes on for minutes or hours, and Stat tells when Archived has become false. Nothing to do,
+	// because a restore is under way or the object is readable, is no error. ErrUnsupported where the store has no such objects.
+	Restore(ctx context.Context, key string, opts RestoreOptions) error
 }
 
 // Upload is an object being written in parts. Nothing of it can be seen, and any older object stays, until Commit returns
@@ -172,6 +177,9 @@ type CopyOptions struct {
 	If      Condition   // on the destination
 	SrcETag string      // copy this version or fail with ErrChanged
 	Replace *Attributes // nil: the copy keeps the attributes of the source
+	// StorageClass of the copy where Replace is nil. Not every store takes that over by itself: who knows the class of the
+	// source gives it. Empty: the store's default, or that of the source.
+	StorageClass string
 }
 
 // CopyPartOptions belong to Upload.CopyPart.
@@ -182,6 +190,12 @@ type CopyPartOptions struct {
 // DeleteOptions belong to Delete.
 type DeleteOptions struct {
 	ETag string // delete this version or fail with ErrChanged; a missing object is ErrChanged too
+}
+
+// RestoreOptions belong to Restore.
+type RestoreOptions struct {
+	Days int    // how long the object stays readable, where the store knows an end of that; 0: one day
+	Tier string // how fast, in the store's own words; empty: the store's default
 }
 
 // Caps says what a store can do. It is data, not optional interfaces, so that it survives decorators. Sizes are in bytes.

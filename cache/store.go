@@ -59,6 +59,15 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	return err
 }
 
+// Restore implements backend.Store. What is known of the object is forgotten: it may be readable from now on.
+func (s *Store) Restore(ctx context.Context, key string, opts backend.RestoreOptions) error {
+	err := s.inner.Restore(ctx, key, opts)
+	if !errors.Is(err, backend.ErrUnsupported) {
+		s.cache.forget(id{s.space, key})
+	}
+	return err
+}
+
 // NewUpload implements backend.Store.
 func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptions) (backend.Upload, error) {
 	u, err := s.inner.NewUpload(ctx, key, opts)

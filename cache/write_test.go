@@ -317,3 +317,27 @@ func TestPanic(t *testing.T) {
 	lists(t, s, "")
 	settled(t, c)
 }
+
+// What was archived is asked for anew after its restore, and is kept where there is none.
+func TestRestore(t *testing.T) {
+	for _, cold := range []string{"GLACIER", ""} {
+		inner := mem.New(mem.Config{Cold: cold})
+		s := New(Config{}).Wrap("s", inner)
+		if _, err := s.Put(ctx, "k", []byte("x"), backend.PutOptions{Attributes: backend.Attributes{StorageClass: "GLACIER"}}); err != nil {
+			t.Fatal(err)
+		}
+		if o, err := s.Stat(ctx, "k"); err != nil || o.Archived != (cold != "") {
+			t.Fatalf("%+v, %v", o, err)
+		}
+		before := inner.Count("stat")
+		if err := s.Restore(ctx, "k", backend.RestoreOptions{}); (err == nil) != (cold != "") || err != nil && !errors.Is(err, backend.ErrUnsupported) {
+			t.Fatalf("Restore: %v", err)
+		}
+		if o, err := s.Stat(ctx, "k"); err != nil || o.Archived {
+			t.Errorf("after the restore: %+v, %v", o, err)
+		}
+		if asked := inner.Count("stat") > before; asked != (cold != "") {
+			t.Errorf("cold %q: the store was asked: %v", cold, asked)
+		}
+	}
+}

@@ -27,10 +27,24 @@ func newFS(t interface {
 	Fatal(args ...any)
 }) vfs.FS {
 	t.Helper()
-	tree, err := vfs.New(vfs.Config{
-		Engine: transfer.New(transfer.Config{}),
-		Mounts: []vfs.Mount{{Path: "/", Store: mem.New(mem.Config{Fault: refuse}), Rights: vfs.Full}},
-	})
+	return newTree(t, vfs.Mount{Path: "/", Store: mem.New(mem.Config{Fault: refuse}), Rights: vfs.Full})
+}
+
+// newCold returns an empty tree whose files must be restored before they can be read.
+func newCold(t interface {
+	Helper()
+	Fatal(args ...any)
+}) vfs.FS {
+	t.Helper()
+	return newTree(t, vfs.Mount{Path: "/", Store: mem.New(mem.Config{Cold: "GLACIER"}), Rights: vfs.Full, StorageClass: "GLACIER"})
+}
+
+func newTree(t interface {
+	Helper()
+	Fatal(args ...any)
+}, m vfs.Mount) vfs.FS {
+	t.Helper()
+	tree, err := vfs.New(vfs.Config{Engine: transfer.New(transfer.Config{}), Mounts: []vfs.Mount{m}})
 	if err != nil {
 		t.Fatal(err)
 	}

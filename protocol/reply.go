@@ -42,7 +42,7 @@ var errorReplies = []struct {
 	{vfs.ErrQuota, reply(552, "Quota exceeded")},
 	{backend.ErrTooLarge, reply(552, "File too large")},
 	{vfs.ErrBusy, reply(450, "Busy; try again later")},
-	{backend.ErrArchived, reply(450, "File is archived and must be restored first")},
+	{backend.ErrArchived, reply(450, "File is archived; send SITE RESTORE path [days] and try again when that is done")},
 	{backend.ErrNotExist, reply(550, "No such file or directory")},
 	{backend.ErrPermission, reply(550, "Permission denied")},
 	{backend.ErrUnsupported, reply(550, "Not supported here")},

@@ -29,6 +29,7 @@ func siteTable() map[string]*command {
 		"COPY":    {start: (*session).siteCopy, local: true, arg: needed, feat: "SITE COPY", help: "SITE COPY from to"},
 		"CPFR":    {run: (*session).siteCpfr, arg: needed, help: "SITE CPFR path"},
 		"CPTO":    {start: (*session).siteCpto, local: true, arg: needed, help: "SITE CPTO path"},
+		"RESTORE": {run: (*session).siteRestore, arg: needed, feat: "SITE RESTORE", help: "SITE RESTORE path [days]"},
 		"QUOTA":   {run: (*session).siteQuota, arg: none, help: "SITE QUOTA"},
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // driver lets alice in, and a few users who are not served.
-type driver struct{ fs vfs.FS }
+type driver struct{ fs, cold vfs.FS }
 
 func (d *driver) Login(_ context.Context, c protocol.Credentials) (protocol.Account, error) {
 	switch {
@@ -32,6 +32,8 @@ func (d *driver) Login(_ context.Context, c protocol.Credentials) (protocol.Acco
 	case string(c.Password) != "secret":
 	case c.User == "alice", c.User == "lenient":
 		return protocol.Account{Name: c.User, FS: d.fs, LenientClose: c.User == "lenient"}, nil
+	case c.User == "cold": // whose files go to an archive
+		return protocol.Account{Name: c.User, FS: d.cold}, nil
 	case c.User == "host": // a mainframe
 		return protocol.Account{Name: c.User, FS: d.fs, Mainframe: charmap.CodePage1047}, nil
 	case c.User == "scanner":
@@ -85,7 +87,7 @@ func startServer(t *testing.T, config map[string]string) *wiretest.Server {
 		t.Fatal(err)
 	}
 	server, err := protocol.New(t.Context(), protocol.Config{
-		Driver:        &driver{fs: newFS(t)},
+		Driver:        &driver{fs: newFS(t), cold: newCold(t)},
 		TLS:           func() *tls.Config { return serverTLS },
 		Passive:       passive,
 		AllowPlain:    config["plain"] == "yes",

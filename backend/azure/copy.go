@@ -41,6 +41,9 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		return backend.Object{}, fmt.Errorf("azure copy %s: %d bytes: %w", src, from.Size, backend.ErrTooLarge)
 	}
 	a := from.Attributes()
+	if opts.StorageClass != "" {
+		a.StorageClass = opts.StorageClass
+	}
 	if opts.Replace != nil {
 		a = *opts.Replace
 	}

@@ -247,6 +247,14 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	return o, nil
 }
 
+// Restore implements backend.Store: a file can be read at once.
+func (s *Store) Restore(ctx context.Context, key string, _ backend.RestoreOptions) error {
+	if err := s.check(ctx, key); err != nil {
+		return fmt.Errorf("restore %q: %w", key, err)
+	}
+	return fmt.Errorf("restore %q: %w", key, backend.ErrUnsupported)
+}
+
 // Open implements backend.Store.
 func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
 	if err := s.check(ctx, key); err != nil {

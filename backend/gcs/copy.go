@@ -30,6 +30,9 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 			a, err = s.replace(ctx, from, opts)
 		} else {
 			attrs := keep(from)
+			if opts.StorageClass != "" {
+				attrs.StorageClass = opts.StorageClass
+			}
 			if opts.Replace != nil {
 				attrs = s.describeAs(*opts.Replace)
 			}

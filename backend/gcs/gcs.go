@@ -156,6 +156,14 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	return object(a), nil
 }
 
+// Restore implements backend.Store: objects of every class can be read at once.
+func (s *Store) Restore(_ context.Context, key string, _ backend.RestoreOptions) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	return fmt.Errorf("gcs restore %s: %w", key, backend.ErrUnsupported)
+}
+
 // Delete implements backend.Store with objects.delete.
 func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
 	if err := checkKey(key); err != nil {

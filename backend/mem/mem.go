@@ -5,6 +5,7 @@ package mem
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // what stores tell of their objects
 	"fmt"
@@ -26,6 +27,7 @@ import (
 type Config struct {
 	Caps *backend.Caps // nil: DefaultCaps
 	Page int           // entries of one page of a listing; 0: 1000
+	Cold string        // storage class whose objects must be restored before they can be read; empty: there is none
 
 	// Fault runs before an operation, which fails with its error and without effect.
 	Fault func(op, key string) error
@@ -183,7 +185,7 @@ func (s *Store) put(op, key string, data []byte, a backend.Attributes, c backend
 	}
 	o := object{data: data, Object: backend.Object{
 		Key: key, Size: int64(len(data)), Updated: time.Now().UTC(), ModTime: a.ModTime, ETag: strconv.FormatInt(s.version, 10),
-		ContentType: a.ContentType, StorageClass: a.StorageClass, Metadata: maps.Clone(a.Metadata),
+		ContentType: a.ContentType, StorageClass: a.StorageClass, Archived: a.StorageClass != "" && a.StorageClass == s.cfg.Cold, Metadata: maps.Clone(a.Metadata),
 	}}
 	s.objects[key] = o
 	if !ok {
@@ -194,6 +196,40 @@ func (s *Store) put(op, key string, data []byte, a backend.Attributes, c backend
 		after()
 	}
 	return o.Object, nil
+}
+
+// Restore implements backend.Store. What is restored can be read at once, and stays so.
+func (s *Store) Restore(ctx context.Context, key string, _ backend.RestoreOptions) error {
+	const op = "restore"
+	if err := s.check(op, key); err != nil {
+		return err
+	}
+	if err := s.begin(ctx, op, key); err != nil {
+		return err
+	}
+	if s.cfg.Cold == "" {
+		return fmt.Errorf("%s %q: %w", op, key, backend.ErrUnsupported)
+	}
+	s.mu.Lock()
+	o, ok := s.objects[key]
+	if ok {
+		o.Archived = false
+		s.objects[key] = o
+	}
+	s.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("%s %q: %w", op, key, backend.ErrNotExist)
+	}
+	return s.end(op, key)
+}
+
+// content returns the object at key to be read.
+func (s *Store) content(op, key, etag string) (object, error) {
+	o, err := s.get(op, key, etag)
+	if err == nil && o.Archived {
+		return object{}, fmt.Errorf("%s %q: %w", op, key, backend.ErrArchived)
+	}
+	return o, err
 }
 
 // Stat implements backend.Store.
@@ -228,7 +264,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	if err := s.begin(ctx, op, key); err != nil {
 		return nil, backend.Object{}, err
 	}
-	o, err := s.get(op, key, opts.ETag)
+	o, err := s.content(op, key, opts.ETag)
 	if err == nil && (opts.Offset < 0 || opts.Offset > o.Size) {
 		err = fmt.Errorf("%s %q at %d of %d: %w", op, key, opts.Offset, o.Size, backend.ErrRange)
 	}
@@ -304,7 +340,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	if err := s.begin(ctx, op, dst); err != nil {
 		return backend.Object{}, err
 	}
-	from, err := s.get(op, src, opts.SrcETag)
+	from, err := s.content(op, src, opts.SrcETag)
 	if err != nil {
 		return backend.Object{}, err
 	}
@@ -312,6 +348,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		return backend.Object{}, fmt.Errorf("%s %q: %w", op, src, backend.ErrTooLarge)
 	}
 	a := from.Attributes()
+	a.StorageClass = cmp.Or(opts.StorageClass, a.StorageClass)
 	if opts.Replace != nil {
 		a = *opts.Replace
 	}

@@ -148,7 +148,7 @@ func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length in
 	if err := u.s.begin(ctx, op, u.key); err != nil {
 		return err
 	}
-	o, err := u.s.get(op, src, opts.SrcETag)
+	o, err := u.s.content(op, src, opts.SrcETag)
 	if err != nil {
 		return err
 	}

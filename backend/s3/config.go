@@ -32,6 +32,10 @@ type Config struct {
 	Profile      string // section of the SDK's shared configuration; not with static keys
 	Checksum     string // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
 	PageSize     int    // entries a page of a listing, of objects or parts; default and most 1000
+	CAFile       string // PEM bundle of authorities that are trusted besides those of the system
+	Proxy        string // URL of an HTTP proxy; empty: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment
+	Role         Role   // is assumed with the credentials above; none by default
+	Protection   Protection
 }
 
 // Open returns the store. It does no I/O beyond reading the SDK's local configuration; see Check.
@@ -53,6 +57,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.New("a session token belongs to an access key and a secret key: give them too")
 	case cfg.Profile != "" && cfg.AccessKey != "":
 		return nil, errors.New("a profile and an access key exclude each other: give one of them")
+	case cfg.Protection.locks() && cfg.Checksum == string(noSum):
+		return nil, errors.New("object lock demands a checksum: give one that the server can check")
+	}
+	if err := errors.Join(cfg.Protection.check(), cfg.Role.check()); err != nil {
+		return nil, err
 	}
 	plain := false
 	if cfg.Endpoint != "" {
@@ -65,10 +74,27 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		}
 		plain = u.Scheme == "http"
 	}
+	if plain && cfg.Protection.CustomerKey != "" {
+		return nil, errors.New("endpoint: a customer key would travel in clear: use https")
+	}
+	roots, err := authorities(cfg.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := proxyOf(cfg.Proxy)
+	if err != nil {
+		return nil, err
+	}
 	client := awshttp.NewBuildableClient().WithReadTimeout(time.Minute).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024 // a part must not pay for a new connection
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetHTTP1(true) // HTTP/2 would send the parts that overlap over one connection
+		if roots != nil {
+			t.TLSClientConfig.RootCAs = roots
+		}
+		if proxy != nil {
+			t.Proxy = http.ProxyURL(proxy)
+		}
 	})
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
@@ -98,12 +124,20 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if sdk.Region == "" {
 		sdk.Region = "us-east-1"
 	}
-	return &Store{cfg: cfg, sum: checksum(cfg.Checksum), client: s3.NewFromConfig(sdk, func(o *s3.Options) {
+	base := &Store{cfg: cfg, sum: checksum(cfg.Checksum), sdk: sdk}
+	return base.As(cfg.Role)
+}
+
+// connect makes the client, with the credentials of sdk.
+func (s *Store) connect(sdk aws.Config) {
+	cfg := s.cfg
+	s.client = s3.NewFromConfig(sdk, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
 		o.BaseEndpoint = optional(cfg.Endpoint)
-		if plain {
+		o.APIOptions = append(o.APIOptions, newProtector(cfg.Protection).install)
+		if strings.HasPrefix(cfg.Endpoint, "http:") {
 			// Over TLS the SDK leaves the SHA-256 of bodies out by itself; in clear it would read each body twice.
 			o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 		}
-	})}, nil
+	})
 }

@@ -33,6 +33,7 @@ type Store struct {
 	client *s3.Client
 	cfg    Config
 	sum    checksum
+	sdk    aws.Config // with the credentials of the configuration, without a role
 }
 
 var _ backend.Store = (*Store)(nil)
@@ -192,7 +193,7 @@ func (s *Store) made(ctx context.Context, key string, a backend.Attributes, prov
 func written(key string, size int64, etag string, a backend.Attributes) backend.Object {
 	return backend.Object{
 		Key: key, Size: size, Updated: time.Now().UTC().Truncate(time.Second), ModTime: a.ModTime, ETag: etag, ContentType: *contentType(a.ContentType),
-		StorageClass: class(types.StorageClass(a.StorageClass)), Metadata: a.Metadata,
+		StorageClass: class(types.StorageClass(a.StorageClass)), Archived: archived(types.StorageClass(a.StorageClass), "", ""), Metadata: a.Metadata,
 	}
 }
 
@@ -208,7 +209,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	}
 	in := &s3.CopyObjectInput{
 		Bucket: &s.cfg.Bucket, Key: &dst, CopySource: s.source(src), CopySourceIfMatch: optional(opts.SrcETag),
-		MetadataDirective: types.MetadataDirectiveCopy,
+		MetadataDirective: types.MetadataDirectiveCopy, StorageClass: types.StorageClass(opts.StorageClass),
 	}
 	if r := opts.Replace; r != nil {
 		in.MetadataDirective = types.MetadataDirectiveReplace
@@ -249,7 +250,8 @@ func (s *Store) copyMarker(ctx context.Context, dst, src string, opts backend.Co
 			return backend.Object{}, err
 		}
 	}
-	a := backend.Attributes{ContentType: o.ContentType, ModTime: o.ModTime, Metadata: o.Metadata}
+	a := o.Attributes()
+	a.StorageClass = opts.StorageClass
 	if opts.Replace != nil {
 		a = *opts.Replace
 	}
@@ -318,20 +320,6 @@ func unmet(c backend.Condition, err error) error {
 		return fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
 	}
 	return err
-}
-
-// class is the storage class as Object names it: nothing for the standard one.
-func class(c types.StorageClass) string {
-	if c == types.StorageClassStandard {
-		return ""
-	}
-	return string(c)
-}
-
-// archived reports whether an object must be restored before it can be read (HeadObject, x-amz-restore).
-func archived(c types.StorageClass, restore, status string) bool {
-	cold := c == types.StorageClassGlacier || c == types.StorageClassDeepArchive || status != ""
-	return cold && !strings.Contains(restore, `ongoing-request="false"`)
 }
 
 // mtimeKey is where rclone and s3fs keep the modification time: seconds since 1970, with a fraction.

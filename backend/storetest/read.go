@@ -24,6 +24,7 @@ var writeCases = []testcase{
 	{"Put", "", testPut},
 	{"PutTooLarge", "", testPutTooLarge},
 	{"Attributes", "", testAttributes},
+	{"Restore", "", testRestore},
 	{"Checksums", "", testChecksums},
 	{"Delete", "", testDelete},
 	{"Concurrent", "", testConcurrent},
@@ -240,4 +241,14 @@ func testDelete(t *suite) {
 	}
 	t.put("dir", []byte("now an object"))
 	t.holds("dir", []byte("now an object"))
+}
+
+// testRestore: an object that can be read needs no restore, and a store that has no others says so.
+func testRestore(t *suite) {
+	t.put("o", []byte("x"))
+	if err := t.s.Restore(t.Context(), "o", backend.RestoreOptions{Days: 1}); err != nil {
+		t.is("Restore", err, backend.ErrUnsupported)
+	}
+	t.holds("o", []byte("x"))
+	t.is("Restore of a bad key", t.s.Restore(t.Context(), "a/../b", backend.RestoreOptions{}), backend.ErrBadKey)
 }

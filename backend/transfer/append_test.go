@@ -151,10 +151,10 @@ func TestRelay(t *testing.T) {
 	from, to := mem.New(mem.Config{}), mem.New(mem.Config{})
 	src := mustPut(t, from, "k", pattern(1234))
 	e := New(Config{PartSize: 100})
-	if _, err := e.Relay(t.Context(), to, "l", from, src, backend.Condition{Absent: true}); err != nil || !bytes.Equal(content(t, to, "l"), pattern(1234)) {
+	if _, err := e.Relay(t.Context(), to, "l", from, src, backend.CopyOptions{If: backend.Condition{Absent: true}}); err != nil || !bytes.Equal(content(t, to, "l"), pattern(1234)) {
 		t.Error(err)
 	}
-	if _, err := e.Relay(t.Context(), to, "l", from, src, backend.Condition{Absent: true}); !errors.Is(err, backend.ErrChanged) {
+	if _, err := e.Relay(t.Context(), to, "l", from, src, backend.CopyOptions{If: backend.Condition{Absent: true}}); !errors.Is(err, backend.ErrChanged) {
 		t.Error(err)
 	}
 	wantOnly(t, to, "l")

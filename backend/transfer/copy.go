@@ -46,6 +46,9 @@ func (e *Engine) copy(ctx context.Context, store backend.Store, dst string, src 
 			return backend.Object{}, err
 		}
 	}
+	if opts.Replace == nil && opts.StorageClass != "" {
+		put.StorageClass = opts.StorageClass
+	}
 	n := cuts(caps, src.Size, caps.MaxParts)
 	if !caps.CopyPart || n == 0 {
 		return e.relay(ctx, store, dst, store, src, put)
@@ -81,14 +84,15 @@ func (e *Engine) assemble(ctx context.Context, store backend.Store, dst string, 
 }
 
 // Relay copies the version src of an object in one store to the key dst of another, through this process. Attributes go
-// along. cond is on the destination.
-func (e *Engine) Relay(ctx context.Context, to backend.Store, dst string, from backend.Store, src backend.Object, cond backend.Condition) (backend.Object, error) {
+// along, but for the storage class: the name of one store's class means nothing to another. opts.SrcETag and opts.Replace are
+// ignored.
+func (e *Engine) Relay(ctx context.Context, to backend.Store, dst string, from backend.Store, src backend.Object, opts backend.CopyOptions) (backend.Object, error) {
 	a, err := attributes(ctx, from, src)
 	if err != nil {
 		return backend.Object{}, fmt.Errorf("copy %s to %s: %w", src.Key, dst, err)
 	}
-	a.StorageClass = "" // the name of one store's class means nothing to another
-	return e.relay(ctx, to, dst, from, src, backend.PutOptions{Attributes: a, If: cond})
+	a.StorageClass = opts.StorageClass
+	return e.relay(ctx, to, dst, from, src, backend.PutOptions{Attributes: a, If: opts.If})
 }
 
 func (e *Engine) relay(ctx context.Context, to backend.Store, dst string, from backend.Store, src backend.Object, put backend.PutOptions) (backend.Object, error) {

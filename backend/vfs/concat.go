@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -16,7 +17,7 @@ const lookups = 8
 
 // Concat implements FS, as the COMB of CuteFTP and its servers does it. It takes the rights to read and delete the files, and
 // to append to the file to, or to create it. Inside a store nothing passes through this process but what follows a file
-// that is smaller than the store's parts. A new file begins without attributes, and one that exists keeps its own but for
+// that is smaller than the store's parts. A new file has the attributes of any new file, and one that exists keeps its own but for
 // the time.
 //
 // Once the file is whole there is no way back. Of the others, one that has been replaced since it was read stays, and so
@@ -43,6 +44,7 @@ func (t *Tree) concat(ctx context.Context, to string, from []string) error {
 	}
 	old, err := t.lookup(ctx, dst)
 	put := backend.PutOptions{If: backend.Condition{Absent: true}}
+	put.ContentType, put.StorageClass = contentType(dst.base()), dst.mount.StorageClass
 	var sources []transfer.Source
 	switch {
 	case err != nil:
@@ -57,7 +59,7 @@ func (t *Tree) concat(ctx context.Context, to string, from []string) error {
 		err = backend.ErrArchived
 	default:
 		err = dst.allow(Append)
-		put = appendOptions(*old.file)
+		put = appendOptions(dst, *old.file)
 		sources = append(sources, transfer.Source{Object: *old.file})
 	}
 	if err != nil {
@@ -165,9 +167,10 @@ func (t *Tree) consume(ctx context.Context, nodes []node, files []transfer.Sourc
 	_ = g.Wait() // see Concat
 }
 
-// appendOptions are those by which a longer version of file replaces it.
-func appendOptions(file backend.Object) backend.PutOptions {
+// appendOptions are those by which a longer version of file replaces it at n.
+func appendOptions(n node, file backend.Object) backend.PutOptions {
 	a := file.Attributes()
+	a.StorageClass = cmp.Or(n.mount.StorageClass, a.StorageClass)
 	a.ModTime = time.Time{}
 	a.Metadata = withoutDigest(a.Metadata)
 	return backend.PutOptions{Attributes: a, If: backend.Condition{ETag: file.ETag}}

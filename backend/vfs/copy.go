@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -125,9 +126,9 @@ func (t *Tree) copy(ctx context.Context, from, to string) error {
 	}
 	var obj backend.Object
 	if one {
-		obj, err = t.engine.Copy(ctx, src.store(), dst.key(), *file, backend.CopyOptions{If: cond})
+		obj, err = t.engine.Copy(ctx, src.store(), dst.key(), *file, backend.CopyOptions{If: cond, StorageClass: cmp.Or(dst.mount.StorageClass, file.StorageClass)})
 	} else {
-		obj, err = t.engine.Relay(ctx, dst.store(), dst.key(), src.store(), *file, cond)
+		obj, err = t.engine.Relay(ctx, dst.store(), dst.key(), src.store(), *file, backend.CopyOptions{If: cond, StorageClass: dst.mount.StorageClass})
 	}
 	if err != nil {
 		return err

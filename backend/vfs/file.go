@@ -102,6 +102,7 @@ func (t *Tree) put(ctx context.Context, name string, offset int64, r io.Reader, 
 		up.Resume = t.resumption(n, e)
 	}
 	up.ModTime = opts.ModTime
+	up.ContentType, up.StorageClass = contentType(n.base()), n.mount.StorageClass
 	var obj backend.Object
 	switch {
 	case e.dir:
@@ -159,7 +160,7 @@ func (t *Tree) append(ctx context.Context, n node, file backend.Object, offset i
 		return backend.Object{}, backend.ErrArchived
 	}
 	when := up.ModTime
-	up.PutOptions = appendOptions(file)
+	up.PutOptions = appendOptions(n, file)
 	up.ModTime = when
 	return t.engine.Append(ctx, n.store(), file, offset, r, up)
 }

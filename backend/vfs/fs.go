@@ -62,6 +62,9 @@ type FS interface {
 	// they are added to its end; it may also be named as the first of them, which means the same. Up to then a failure
 	// leaves everything as it was. No file may be named twice: ErrName.
 	Concat(ctx context.Context, to string, from []string) error
+	// Restore asks for an archived file to be made readable for so many days, 0 for one, where the store knows an end of that. It returns
+	// when the store has taken the order; begun is false where there is nothing to do, since the file can be read.
+	Restore(ctx context.Context, name string, days int) (begun bool, err error)
 	// Hash returns the digest of length bytes of a file from offset on, which are of one version; a negative length means
 	// to its end. The algorithm is one of Hashes, ErrUnsupported otherwise. A range that goes beyond the end is ErrOffset.
 	Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error)

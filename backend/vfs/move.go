@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type move struct {
 	journal
 	store  backend.Store
 	engine *transfer.Engine
+	class  string // storage class of the copies; empty: that of each source
 
 	mu     sync.Mutex     // held while the journal is written
 	object backend.Object // the journal as last written
@@ -102,7 +104,11 @@ func (m *move) copyAll(ctx context.Context) error {
 		m.Items[i].copied = foreign
 	}
 	return each(ctx, m.Items, func(ctx context.Context, it *item) error {
-		obj, err := m.engine.Copy(ctx, m.store, m.To+it.Rel, it.source, backend.CopyOptions{If: backend.Condition{Absent: true}})
+		opts := backend.CopyOptions{If: backend.Condition{Absent: true}}
+		if it.Rel != "" && !strings.HasSuffix(it.Rel, "/") { // the marker of a directory has no class
+			opts.StorageClass = cmp.Or(m.class, it.source.StorageClass)
+		}
+		obj, err := m.engine.Copy(ctx, m.store, m.To+it.Rel, it.source, opts)
 		if !errors.Is(err, backend.ErrChanged) {
 			it.copied = obj.ETag // empty where the outcome is not known
 		}

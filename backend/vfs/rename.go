@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,12 +94,15 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	if old != nil {
 		cond = backend.Condition{ETag: old.ETag}
 	}
+	opts := backend.CopyOptions{If: cond, StorageClass: dst.mount.StorageClass}
 	var made backend.Object
 	var err error
 	if src.mount.id == dst.mount.id {
-		made, err = t.engine.Copy(ctx, src.store(), dst.key(), file, backend.CopyOptions{If: cond})
+		opts.StorageClass = cmp.Or(opts.StorageClass, file.StorageClass)
+		opts.Replace = retyped(src, dst, file, opts.StorageClass)
+		made, err = t.engine.Copy(ctx, src.store(), dst.key(), file, opts)
 	} else {
-		made, err = t.engine.Relay(ctx, dst.store(), dst.key(), src.store(), file, cond)
+		made, err = t.engine.Relay(ctx, dst.store(), dst.key(), src.store(), file, opts)
 	}
 	if err != nil {
 		return err
@@ -117,6 +121,18 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 		}
 	}
 	return err
+}
+
+// retyped returns the attributes of a file whose old name, such as that of an upload under way, told no type and whose new name
+// does. Otherwise the copy keeps what the file has: nil.
+func retyped(src, dst node, file backend.Object, class string) *backend.Attributes {
+	t := contentType(dst.base())
+	if t == "" || contentType(src.base()) != "" || file.ContentType != "" && file.ContentType != "application/octet-stream" {
+		return nil
+	}
+	a := file.Attributes()
+	a.ContentType, a.StorageClass = t, class
+	return &a
 }
 
 // deleteVersion deletes an object if it is still the version obj. ErrChanged means that there is another one; that it is
@@ -148,7 +164,7 @@ func deleteVersion(ctx context.Context, store backend.Store, obj backend.Object)
 
 // renameDir moves the directory src to dst, where nothing is.
 func (t *Tree) renameDir(ctx context.Context, src, dst node) error {
-	m := &move{store: src.store(), engine: t.engine, journal: journal{From: src.dir(), To: dst.dir()}}
+	m := &move{store: src.store(), engine: t.engine, class: dst.mount.StorageClass, journal: journal{From: src.dir(), To: dst.dir()}}
 	if p := t.parent(src); !p.fixed {
 		m.Parent = p.dir()
 	}

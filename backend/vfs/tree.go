@@ -37,6 +37,9 @@ type Mount struct {
 	Prefix     string // of the keys, empty or ending in "/"
 	Rights     Rights
 	OnConflict Conflict
+	// StorageClass, in the words of the store, is that of every file that an upload, an append, a copy or a rename writes here. Empty: the
+	// store's default for a new file, else the one it had.
+	StorageClass string
 }
 
 // Config of a Tree.

@@ -54,13 +54,21 @@ func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.S
 			return nil, nil, err
 		}
 		opened = append(opened, store)
-		if err := reach(ctx, name, s, store); err != nil {
-			return nil, nil, err
+		if !s.AssumeRole.PerUser() { // otherwise nobody can know whether a user's role may do it
+			if err := reach(ctx, name, s, store); err != nil {
+				return nil, nil, err
+			}
 		}
-		if s.Type != "file" && cfg.Cache.Memory > 0 {
-			store = meta.Wrap(name, store)
+		wrap := func(name string, store backend.Store) backend.Store {
+			if s.Type == "file" || cfg.Cache.Memory == 0 {
+				return store
+			}
+			return meta.Wrap(name, store)
 		}
-		stores[name] = store
+		stores[name] = wrap(name, store)
+		if base, ok := store.(*s3.Store); ok {
+			stores[name] = &assumable{Store: stores[name], name: name, base: base, own: s.AssumeRole, wrap: wrap, views: map[string]backend.Store{}}
+		}
 	}
 	return stores, closeAll, nil
 }
@@ -87,10 +95,7 @@ func openStore(ctx context.Context, name string, s config.Store, resume time.Dur
 	case "file":
 		store, err = file.Open(ctx, file.Config{Path: s.Path, Keep: keep(resume)})
 	case "s3":
-		store, err = s3.Open(ctx, s3.Config{
-			Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
-			AccessKey: s.AccessKey, SecretKey: string(s.SecretKey), Checksum: s.Checksum,
-		})
+		store, err = s3.Open(ctx, s3Config(s))
 	case "gcs":
 		store, err = gcs.Open(ctx, gcsConfig(s))
 	case "azure":

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"time"
 
 	"golang.org/x/text/encoding/charmap"
 
@@ -24,7 +23,7 @@ import (
 func newUsers(cfg *config.Config, stores map[string]backend.Store, engine *transfer.Engine) ([]identity.User, error) {
 	var users []identity.User
 	for _, u := range cfg.Users {
-		tree, err := newTree(u, stores, engine, cfg.Transfer.Resume)
+		tree, err := newTree(u, cfg, stores, engine)
 		if err != nil {
 			return nil, fmt.Errorf("user %s: %w", u.Name, err)
 		}
@@ -60,7 +59,7 @@ func newUsers(cfg *config.Config, stores map[string]backend.Store, engine *trans
 	return users, nil
 }
 
-func newTree(u config.User, stores map[string]backend.Store, engine *transfer.Engine, resume time.Duration) (*vfs.Tree, error) {
+func newTree(u config.User, cfg *config.Config, stores map[string]backend.Store, engine *transfer.Engine) (*vfs.Tree, error) {
 	var mounts []vfs.Mount
 	for _, m := range u.Mounts {
 		rights, err := config.ParseRights(m.Rights)
@@ -75,9 +74,15 @@ func newTree(u config.User, stores map[string]backend.Store, engine *transfer.En
 		if !ok { // after a reload
 			return nil, fmt.Errorf("the store %s is new: it can be used after a restart", m.Store)
 		}
-		mounts = append(mounts, vfs.Mount{Path: m.Path, Store: store, Prefix: m.Prefix, Rights: rights, OnConflict: conflict})
+		if store, err = seenBy(store, u.Name, m.AssumeRole); err != nil {
+			return nil, fmt.Errorf("mount %s: %w", m.Path, err)
+		}
+		mounts = append(mounts, vfs.Mount{
+			Path: m.Path, Store: store, Prefix: m.Prefix, Rights: rights, OnConflict: conflict,
+			StorageClass: cmp.Or(m.StorageClass, cfg.Stores[m.Store].StorageClass, cfg.Stores[m.Store].AccessTier),
+		})
 	}
-	return vfs.New(vfs.Config{Mounts: mounts, Engine: engine, User: u.Name, Resume: resume})
+	return vfs.New(vfs.Config{Mounts: mounts, Engine: engine, User: u.Name, Resume: cfg.Transfer.Resume})
 }
 
 // exempt returns the networks that are never banned.

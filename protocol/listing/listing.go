@@ -94,11 +94,12 @@ const (
 	Perm
 	Unique
 	UnixMode
+	StorageClass // of a file that is not in its store's standard class, in the store's words
 
-	AllFacts = Type | Size | Modify | Perm | Unique | UnixMode
+	AllFacts = Type | Size | Modify | Perm | Unique | UnixMode | StorageClass
 )
 
-var factNames = []string{"type", "size", "modify", "perm", "unique", "UNIX.mode"}
+var factNames = []string{"type", "size", "modify", "perm", "unique", "UNIX.mode", "x.storage-class"}
 
 // ParseFacts reads the argument of OPTS MLST: names with a semicolon behind each. Unknown names are left out (RFC 3659 7.9).
 func ParseFacts(arg string) Facts {
@@ -164,6 +165,9 @@ func AppendFacts(b []byte, e vfs.Info, path, name string, facts Facts) []byte {
 	}
 	if facts&UnixMode != 0 {
 		b = append(strconv.AppendUint(append(b, "UNIX.mode=0"...), uint64(mode(e)), 8), ';')
+	}
+	if class := e.Object.StorageClass; facts&StorageClass != 0 && class != "" {
+		b = append(append(append(b, "x.storage-class="...), class...), ';')
 	}
 	return appendName(append(b, ' '), name)
 }

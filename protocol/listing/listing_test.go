@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/backend"
 	"sluice/backend/vfs"
 )
 
@@ -29,6 +30,7 @@ func TestAppendLong(t *testing.T) {
 func TestAppendFacts(t *testing.T) {
 	file := vfs.Info{Name: "f", Size: 7, ModTime: now.Add(5 * time.Millisecond), Rights: vfs.Full}
 	dir := vfs.Info{Name: "d", Dir: true, Rights: vfs.ReadOnly}
+	cold := vfs.Info{Name: "c", Size: 7, Object: backend.Object{StorageClass: "DEEP_ARCHIVE"}}
 	for _, tc := range []struct {
 		e     vfs.Info
 		facts Facts
@@ -36,6 +38,9 @@ func TestAppendFacts(t *testing.T) {
 	}{
 		{file, Type | Size | Modify | Perm | UnixMode, "type=file;size=7;modify=20261122120000;perm=adfrw;UNIX.mode=0644; f"},
 		{dir, Type | Size | Modify | Perm | UnixMode, "type=dir;perm=el;UNIX.mode=0555; d"},
+		{file, Size | StorageClass, "size=7; f"},
+		{cold, Size | StorageClass, "size=7;x.storage-class=DEEP_ARCHIVE; c"},
+		{cold, Size, "size=7; c"},
 		{file, 0, " f"},
 	} {
 		if got := string(AppendFacts(nil, tc.e, "/"+tc.e.Name, tc.e.Name, tc.facts)); got != tc.want {
@@ -53,7 +58,7 @@ func TestFacts(t *testing.T) {
 	if f != Type|Size|UnixMode || f.String() != "type;size;UNIX.mode;" {
 		t.Errorf("%v", f)
 	}
-	if got := f.Feature(); got != "MLST type*;size*;modify;perm;unique;UNIX.mode*;" {
+	if got := f.Feature(); got != "MLST type*;size*;modify;perm;unique;UNIX.mode*;x.storage-class;" {
 		t.Error(got)
 	}
 	if ParseFacts("") != 0 {

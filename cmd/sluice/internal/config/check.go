@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -133,7 +132,8 @@ var storeKeys = map[string][]string{
 	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope"},
 	"file":  {"path"},
 	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
-	"s3":    {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum"},
+	"s3": {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum", "sessionToken", "profile", "assumeRole", "caFile", "proxy",
+		"storageClass", "encryption", "kmsKey", "bucketKey", "customerKey", "lock", "tags", "acl", "requesterPays"},
 }
 
 func (k *checker) checkStore(at string, s Store) {
@@ -163,19 +163,6 @@ func (k *checker) checkStore(at string, s Store) {
 			k.bad(at+"."+key, "does not belong to a store of type %s", s.Type)
 		}
 	}
-}
-
-func (k *checker) checkS3(at string, s Store) {
-	if s.Bucket == "" {
-		k.bad(at+".bucket", "missing: the name of the bucket")
-	}
-	if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-		k.bad(at+".endpoint", "must be a URL such as https://s3.example.org")
-	}
-	if (s.AccessKey == "") != (s.SecretKey == "") {
-		k.bad(at, "accessKey and secretKey go together: give both, or neither to use the environment or the machine's role")
-	}
-	k.oneOf(at+".checksum", s.Checksum, "crc64nvme", "crc32c", "crc32", "md5", "none")
 }
 
 func (k *checker) checkUser(at string, u User) {
@@ -250,6 +237,7 @@ func (k *checker) checkMounts(at string, mounts []Mount) {
 		if _, err := ParseConflict(m.OnConflict); err != nil {
 			k.bad(at+".onConflict", "%v", err)
 		}
+		k.checkArchive(at, m)
 	}
 }
 

@@ -112,6 +112,18 @@ type Store struct {
 	SecretKey Secret `yaml:"secretKey"`
 	Checksum  string `yaml:"checksum"` // crc64nvme (default), crc32c, crc32, md5, none: what the store can check
 
+	SessionToken  Secret            `yaml:"sessionToken"`  // of temporary keys
+	Profile       string            `yaml:"profile"`       // section of the SDK's shared configuration, instead of keys
+	AssumeRole    Role              `yaml:"assumeRole"`    // with these credentials; a mount may have another
+	CAFile        string            `yaml:"caFile"`        // PEM bundle of authorities besides the system's
+	Proxy         Secret            `yaml:"proxy"`         // URL of an HTTP proxy; empty: that of the environment
+	Encryption    string            `yaml:"encryption"`    // aes256, kms, kms-dsse; empty: the default of the bucket
+	BucketKey     bool              `yaml:"bucketKey"`     // kms: saves requests to KMS
+	Lock          Lock              `yaml:"lock"`          // object lock of what is written
+	Tags          map[string]string `yaml:"tags"`          // of new objects
+	ACL           string            `yaml:"acl"`           // canned; empty: none is sent
+	RequesterPays bool              `yaml:"requesterPays"` // S3; for Google it is userProject
+
 	CredentialsFile string `yaml:"credentialsFile"` // JSON of a service account; empty: application default credentials
 	Anonymous       bool   `yaml:"anonymous"`       // without credentials, as emulators want it
 	UserProject     string `yaml:"userProject"`     // is billed (requester pays)
@@ -173,6 +185,26 @@ type Mount struct {
 	Prefix     string   `yaml:"prefix"`     // of the keys; ${user} stands for the user's name
 	Rights     []string `yaml:"rights"`     // full (default), readonly, dropbox, worm, or verbs
 	OnConflict string   `yaml:"onConflict"` // an upload to a name that exists: overwrite (default), refuse, rename
+
+	StorageClass string `yaml:"storageClass"` // of the files that are written, or access tier; empty: the store's
+	AssumeRole   Role   `yaml:"assumeRole"`   // S3; instead of the store's
+}
+
+// Role is an IAM role whose temporary credentials are used. In all but ARN and duration ${user} stands for the user's name.
+type Role struct {
+	ARN         string            `yaml:"arn"`
+	ExternalID  string            `yaml:"externalId"`
+	SessionName string            `yaml:"sessionName"` // default sluice
+	Tags        map[string]string `yaml:"tags"`        // of the session
+	Duration    time.Duration     `yaml:"duration"`    // default 1 h
+	Endpoint    string            `yaml:"endpoint"`    // URL of another STS
+}
+
+// Lock is S3 object lock.
+type Lock struct {
+	Mode      string `yaml:"mode"` // governance, compliance
+	Days      int    `yaml:"days"`
+	LegalHold bool   `yaml:"legalHold"`
 }
 
 // Limits of one user. Nil takes the profile's, 0 is no limit.

@@ -287,6 +287,34 @@ sluice.yaml:9:90: stores.g.encryptionKey: must be 32 bytes in base64
 sluice.yaml:9:90: stores.g.encryptionKey: goes only over https
 sluice.yaml:10:44: stores.h.endpoint: must be a URL such as https://account.blob.core.windows.net, without keys in it
 sluice.yaml:11:40: stores.i.accountKey: does not belong to a store of type s3`},
+		{"s3 stores", strings.Replace(minimal, "stores: {", `stores: {
+  a: {type: s3, bucket: b, sessionToken: hunter2, proxy: "hunter2@proxy", caFile: x, storageClass: cold storage},
+  b: {type: s3, bucket: b, profile: p, accessKey: k, secretKey: hunter2, encryption: des, kmsKey: k, bucketKey: true},
+  c: {type: s3, bucket: b, endpoint: "http://h", encryption: aes256, customerKey: aHVudGVyMg==},
+  d: {type: s3, bucket: b, lock: {mode: forever}, checksum: none, acl: mine, tags: {a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1, k: 1}},
+  e: {type: s3, bucket: b, assumeRole: {tags: {user: x}}},
+  f: {type: s3, bucket: b, assumeRole: {arn: "role/${user}", duration: 1m, endpoint: sts}},
+  g: {type: gcs, bucket: b, encryption: kms, assumeRole: {arn: "arn:x"}}, `, 1), `sluice.yaml:3:42: stores.a.sessionToken: belongs to accessKey and secretKey: give them too
+sluice.yaml:3:58: stores.a.proxy: must be a URL such as http://proxy.example.org:3128
+sluice.yaml:3:100: stores.a.storageClass: must be a storage class such as STANDARD_IA
+sluice.yaml:4:37: stores.b.profile: goes without accessKey: give one of them
+sluice.yaml:4:86: stores.b.encryption: must be aes256, kms or kms-dsse
+sluice.yaml:4:99: stores.b.kmsKey: belongs to encryption: kms
+sluice.yaml:4:113: stores.b.bucketKey: belongs to encryption: kms
+sluice.yaml:5:83: stores.c.customerKey: must be the base64 of 32 bytes, as openssl rand -base64 32 prints it
+sluice.yaml:5:83: stores.c.customerKey: goes without encryption: give one of them
+sluice.yaml:5:83: stores.c.customerKey: goes only over https
+sluice.yaml:6:28: stores.d.lock: mode and days go together: give both or neither
+sluice.yaml:6:41: stores.d.lock.mode: must be governance or compliance
+sluice.yaml:6:61: stores.d.checksum: must be one that the store can check: object lock demands it
+sluice.yaml:6:72: stores.d.acl: must be private, public-read, public-read-write, authenticated-read, aws-exec-read, bucket-owner-read or bucket-owner-full-control
+sluice.yaml:6:78: stores.d.tags: at most 10 are allowed
+sluice.yaml:7:28: stores.e.assumeRole.arn: missing: the role, such as arn:aws:iam::123456789012:role/name
+sluice.yaml:8:46: stores.f.assumeRole.arn: must be an ARN such as arn:aws:iam::123456789012:role/name
+sluice.yaml:8:72: stores.f.assumeRole.duration: must be from 15m to 12h
+sluice.yaml:8:86: stores.f.assumeRole.endpoint: must be a URL such as https://sts.example.org
+sluice.yaml:9:41: stores.g.encryption: does not belong to a store of type gcs
+sluice.yaml:9:46: stores.g.assumeRole: does not belong to a store of type gcs`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}
 stores: {local: {type: file, path: data}}
 profiles:

@@ -57,6 +57,9 @@ func (c *Config) complete(dir string) {
 		if s.Type == "file" {
 			s.Path = inside(dir, s.Path)
 		}
+		if s.CAFile != "" {
+			s.CAFile = inside(dir, s.CAFile)
+		}
 		if s.CredentialsFile != "" {
 			s.CredentialsFile = inside(dir, s.CredentialsFile)
 		}

@@ -68,6 +68,9 @@ func (m *memory) SetModTime(context.Context, string, time.Time) error {
 }
 func (m *memory) Copy(context.Context, string, string) error     { return errors.ErrUnsupported }
 func (m *memory) Concat(context.Context, string, []string) error { return errors.ErrUnsupported }
+func (m *memory) Restore(context.Context, string, int) (bool, error) {
+	return false, errors.ErrUnsupported
+}
 func (m *memory) Hash(context.Context, string, string, int64, int64) ([]byte, error) {
 	return nil, errors.ErrUnsupported
 }
