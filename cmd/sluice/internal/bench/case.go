@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -56,13 +58,18 @@ func (s *stock) file(name string, size int64, n int) {
 	}{name, size, n})
 }
 
-func stocked(opts options) stock {
+// stocked is what the selected benchmarks need.
+func stocked(opts options, selected []benchmark) stock {
 	var s stock
 	s.file("large", opts.size, 1)
 	s.file("4KiB", 4*kib, 1024)
 	s.file("1MiB", mib, 64)
 	s.file("10KB", 10_000, 1024)
-	s.lists = []struct{ n, copies int }{{1000, opts.runs}, {100_000, opts.runs}}
+	for _, n := range []int{1000, 100_000} {
+		if slices.ContainsFunc(selected, func(b benchmark) bool { return strings.Contains(b.name, fmt.Sprint(n, " files")) }) {
+			s.lists = append(s.lists, struct{ n, copies int }{n, opts.runs})
+		}
+	}
 	return s
 }
 

@@ -47,7 +47,7 @@ func startVsftpd(ctx context.Context, k kind, at place) (*server, error) {
 		return nil, err
 	}
 	empty := filepath.Join(at.dir, "empty")
-	if err := os.MkdirAll(empty, 0o755); err != nil { //nolint:gosec // vsftpd wants to enter it as nobody
+	if err := os.MkdirAll(empty, 0o755); err != nil { //nolint:gosec // vsftpd wants to enter it as another user
 		return nil, err
 	}
 	file, err := at.file("vsftpd.conf", fmt.Sprintf(`listen=YES
@@ -56,7 +56,7 @@ listen_address=127.0.0.1
 background=NO
 anonymous_enable=YES
 local_enable=NO
-ftp_username=nobody
+ftp_username=daemon
 nopriv_user=nobody
 no_anon_password=NO
 anon_root=%s
@@ -97,7 +97,7 @@ func startProftpd(ctx context.Context, k kind, at place) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openssl passwd: %w", err)
 	}
-	users, err := at.file("proftpd.users", fmt.Sprintf("%s:%s:65534:65534::%s:/bin/sh\n", user, strings.TrimSpace(string(hash)), at.data))
+	users, err := at.file("proftpd.users", fmt.Sprintf("%s:%s:1:1::%s:/bin/sh\n", user, strings.TrimSpace(string(hash)), at.data))
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +111,8 @@ SocketBindTight on
 UseIPv6 off
 Port %d
 PassivePorts %d %d
-User nobody
-Group nogroup
+User daemon
+Group daemon
 MaxInstances none
 PidFile %s/proftpd.pid
 ScoreboardFile none

@@ -69,7 +69,7 @@ func bench(ctx context.Context, opts options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // servers enter it as nobody
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // servers enter it as another user
 		return err
 	}
 	at, err := newPlace(dir, opts)
@@ -85,15 +85,18 @@ func bench(ctx context.Context, opts options) (err error) {
 	store := &http.Server{Handler: at.null, ReadHeaderTimeout: time.Minute}
 	go func() { _ = store.Serve(l) }()
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := fill(stocked(opts), at, slices.ContainsFunc(chosen, func(k kind) bool { return !k.store })); err != nil {
+	var selected []benchmark
+	for _, b := range benchmarks(opts) {
+		if only.MatchString(b.group + ": " + b.name) {
+			selected = append(selected, b)
+		}
+	}
+	if err := fill(stocked(opts, selected), at, slices.ContainsFunc(chosen, func(k kind) bool { return !k.store })); err != nil {
 		return err
 	}
 
 	report := report{opts: opts, kinds: chosen, start: time.Now(), idle: map[string]float64{}}
-	for _, b := range benchmarks(opts) {
-		if !only.MatchString(b.group + ": " + b.name) {
-			continue
-		}
+	for _, b := range selected {
 		without := func(k kind) bool { return slices.Contains(strings.Fields(b.without), k.name) }
 		results, err := compare(ctx, b, slices.DeleteFunc(slices.Clone(chosen), without), at)
 		if err != nil {

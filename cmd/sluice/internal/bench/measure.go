@@ -183,16 +183,19 @@ func idle(ctx context.Context, k kind, at place, n int) (_ float64, err error) {
 	return float64(memory(s.pid, "VmRSS")-before) / float64(n), nil
 }
 
+// daemon is the user and the group that the servers on the local disk become: on Debian it has a home, which vsftpd insists on.
+const daemon = 1
+
 // fill puts the stock into the store and onto the disk.
 func fill(s stock, at place, disk bool) error {
 	put := func(n int, size int64, name func(int) string) error {
 		at.null.Fill(n, size, name)
 		for i := 0; i < n && disk; i++ {
 			path := filepath.Join(at.data, name(i))
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // servers read it as nobody
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // servers read it as another user
 				return err
 			}
-			f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // servers read it as nobody
+			f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // servers read it as another user
 			if err != nil {
 				return err
 			}
@@ -219,5 +222,5 @@ func fill(s stock, at place, disk bool) error {
 	}
 	at.null.Fill(1, 0, func(int) string { return "up/keep" })
 	up := filepath.Join(at.data, "up")
-	return errors.Join(os.MkdirAll(up, 0o755), os.Chmod(at.data, 0o755), os.Chown(up, 65534, 65534)) //nolint:gosec // servers read it as nobody
+	return errors.Join(os.MkdirAll(up, 0o755), os.Chmod(at.data, 0o755), os.Chown(up, daemon, daemon)) //nolint:gosec // servers read it as another user
 }
