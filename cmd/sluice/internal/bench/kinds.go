@@ -143,7 +143,7 @@ func startRclone(ctx context.Context, k kind, at place) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return run(ctx, k, at, first, load.Target{ClearData: true}, at.opts.rclone,
+	return run(ctx, k, at, first, load.Target{Implicit: true, ClearData: true}, at.opts.rclone,
 		"serve", "ftp", ":s3:"+bucket, "--config", os.DevNull, "--addr", address(first), "--passive-port", fmt.Sprintf("%d-%d", first+1, first+399),
 		"--user", user, "--pass", password, "--cert", at.cert, "--key", at.key, "--public-ip", "127.0.0.1",
 		"--s3-provider", "Other", "--s3-endpoint", at.store, "--s3-access-key-id", "key", "--s3-secret-access-key", "secret", "--s3-region", "us-east-1",

@@ -49,7 +49,7 @@ func compare(ctx context.Context, b benchmark, chosen []kind, at place) ([]resul
 	var running []*server
 	defer func() {
 		for _, s := range running {
-			_ = s.stop()
+			s.stop()
 		}
 	}()
 	var results []result
@@ -147,12 +147,12 @@ func (s *server) cpu() time.Duration {
 }
 
 // idle measures the resident memory of a session that does nothing, in bytes.
-func idle(ctx context.Context, k kind, at place, n int) (_ float64, err error) {
+func idle(ctx context.Context, k kind, at place, n int) (float64, error) {
 	s, err := k.start(ctx, k, at)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer s.stop()
 	first, err := s.open(ctx)
 	if err != nil {
 		return 0, err

@@ -119,7 +119,7 @@ func run(ctx context.Context, k kind, at place, port int, target load.Target, pr
 			return s, conn.Close()
 		}
 		if time.Now().After(end) {
-			_ = s.stop()
+			s.stop()
 			return nil, fmt.Errorf("%s does not listen: %s", k.name, s.tail())
 		}
 	}
@@ -131,22 +131,15 @@ func (s *server) tail() string {
 	return string(p[max(0, len(p)-2000):])
 }
 
-// stop ends the server and waits for it.
-func (s *server) stop() error {
+// stop ends the server and waits for it. Not every one of them goes when it is asked to.
+func (s *server) stop() {
 	if s.cmd == nil {
-		return nil
+		return
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	done := make(chan error, 1)
-	go func() { done <- s.cmd.Wait() }()
-	select {
-	case <-done:
-		return nil
-	case <-time.After(15 * time.Second):
-		_ = s.cmd.Process.Kill()
-		<-done
-		return errors.New(s.name + " had to be killed")
-	}
+	kill := time.AfterFunc(3*time.Second, func() { _ = s.cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = s.cmd.Wait()
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -31,6 +31,7 @@ type Target struct {
 	User      string
 	Password  string
 	TLS       *tls.Config // trusts the server
+	Implicit  bool        // TLS from the first byte, instead of AUTH TLS
 	ClearData bool        // the server has no TLS on data connections
 }
 
@@ -56,15 +57,20 @@ func Open(ctx context.Context, t Target) (_ *Session, err error) {
 			_ = s.conn.Close()
 		}
 	}()
-	s.text = textproto.NewReader(bufio.NewReader(s.conn))
+	if t.Implicit {
+		s.secure()
+	} else {
+		s.text = textproto.NewReader(bufio.NewReader(s.conn))
+	}
 	if _, err := s.reply(220); err != nil {
 		return nil, err
 	}
-	if _, err := s.Do(234, "AUTH TLS"); err != nil {
-		return nil, err
+	if !t.Implicit {
+		if _, err := s.Do(234, "AUTH TLS"); err != nil {
+			return nil, err
+		}
+		s.secure()
 	}
-	s.conn = tls.Client(s.conn, s.tls)
-	s.text = textproto.NewReader(bufio.NewReader(s.conn))
 	commands := []struct {
 		code int
 		line string
@@ -78,6 +84,11 @@ func Open(ctx context.Context, t Target) (_ *Session, err error) {
 		}
 	}
 	return s, nil
+}
+
+func (s *Session) secure() {
+	s.conn = tls.Client(s.conn, s.tls)
+	s.text = textproto.NewReader(bufio.NewReader(s.conn))
 }
 
 // Close ends the session without a word.
@@ -158,20 +169,18 @@ func (s *Session) Store(ctx context.Context, name string, size int64) error {
 		if err := content.Write(chunks{data}, 0, size); err != nil {
 			return err
 		}
-		half, ok := data.(interface{ CloseWrite() error })
+		secure, ok := data.(*tls.Conn)
 		if !ok {
-			return errors.New("the connection cannot be closed for writing")
+			return nil // closing is all that a clear connection needs
 		}
-		if err := half.CloseWrite(); err != nil {
+		if err := secure.CloseWrite(); err != nil { // close_notify alone
 			return err
 		}
-		if c, ok := data.(*tls.Conn); ok { // over TLS that is close_notify alone
-			if err := c.NetConn().(*net.TCPConn).CloseWrite(); err != nil {
-				return err
-			}
+		if err := secure.NetConn().(*net.TCPConn).CloseWrite(); err != nil {
+			return err
 		}
 		// What a server sends meanwhile, such as a ticket, must be read: closed over it, the connection would be reset.
-		_, err := io.Copy(io.Discard, data)
+		_, err := io.Copy(io.Discard, secure)
 		return err
 	})
 }
