@@ -61,7 +61,9 @@ func (s *stock) file(name string, size int64, n int) {
 // stocked is what the selected benchmarks need.
 func stocked(opts options, selected []benchmark) stock {
 	var s stock
-	s.file("large", opts.size, 1)
+	for _, size := range []int64{opts.size, opts.each} {
+		s.file(fmt.Sprintf("large-%d", size), size, 1)
+	}
 	s.file("4KiB", 4*kib, 1024)
 	s.file("1MiB", mib, 64)
 	s.file("10KB", 10_000, 1024)
@@ -79,23 +81,14 @@ func down(name string, i int) string { return fmt.Sprintf("down/%s-%06d", name, 
 // listed is the name of a directory in stock with n files.
 func listed(n, i int) string { return fmt.Sprintf("list/%d-%d", n, i) }
 
+// order is that of the tables.
+var order = map[string]int{"Large files": 0, "Small files": 1, "Listings": 2, slow(20 * time.Millisecond): 3, "Sessions": 4}
+
 // benchmarks are all rows, in the order of the tables.
 func benchmarks(opts options) []benchmark {
 	var all []benchmark
-	for _, sessions := range []int{1, 8} {
-		plural := map[bool]string{true: "", false: "s"}[sessions == 1]
-		all = append(all, benchmark{
-			group: "Large files", name: fmt.Sprintf("upload, %d session%s", sessions, plural), per: "GiB", sessions: sessions, runs: opts.runs,
-			work: func(ctx context.Context, j job) (int, int64, error) {
-				return 1, opts.size, j.Store(ctx, fmt.Sprintf("up/%s-large-%d", j.server.name, j.client), opts.size)
-			},
-		}, benchmark{
-			group: "Large files", name: fmt.Sprintf("download, %d session%s", sessions, plural), per: "GiB", sessions: sessions, runs: opts.runs,
-			work: func(ctx context.Context, j job) (int, int64, error) {
-				return 1, opts.size, j.Fetch(ctx, down("large", 0), opts.size)
-			},
-		})
-	}
+	all = append(all, large(opts, 1, opts.size)...)
+	all = append(all, large(opts, 8, opts.each)...)
 	for _, c := range []struct {
 		name        string
 		size        int64
@@ -104,14 +97,42 @@ func benchmarks(opts options) []benchmark {
 		all = append(all, small(opts, c.name, c.size, c.sessions, c.n, 0)...)
 	}
 	all = append(all, small(opts, "10KB", 10_000, 1, 60, 20*time.Millisecond)...)
-	return append(all, lists(opts)...)
+	all = append(all, lists(opts)...)
+	slices.SortStableFunc(all, func(a, b benchmark) int { return order[a.group] - order[b.group] })
+	return all
+}
+
+// large are benchmarks of one large file for each of some sessions.
+func large(opts options, sessions int, size int64) []benchmark {
+	label := fmt.Sprintf("%s, %d sessions", amount(size), sessions)
+	if sessions == 1 {
+		label = amount(size) + ", 1 session"
+	}
+	b := benchmark{group: "Large files", per: "GiB", sessions: sessions, runs: opts.runs}
+	up, fetch := b, b
+	up.name, fetch.name = "upload of "+label, "download of "+label
+	up.work = func(ctx context.Context, j job) (int, int64, error) {
+		return 1, size, j.Store(ctx, fmt.Sprintf("up/%s-large-%d", j.server.name, j.client), size)
+	}
+	fetch.work = func(ctx context.Context, j job) (int, int64, error) {
+		return 1, size, j.Fetch(ctx, down(fmt.Sprintf("large-%d", size), 0), size)
+	}
+	return []benchmark{up, fetch}
+}
+
+// amount writes a size.
+func amount(n int64) string {
+	if n%gib == 0 {
+		return fmt.Sprintf("%d GiB", n/gib)
+	}
+	return fmt.Sprintf("%d MiB", n/mib)
 }
 
 // small are benchmarks of n small files for each of some sessions.
 func small(opts options, name string, size int64, sessions, n int, latency time.Duration) []benchmark {
 	group, without := "Small files", ""
 	if latency > 0 {
-		group, without = fmt.Sprintf("A store that takes %v longer for each request", latency), "vsftpd proftpd"
+		group, without = slow(latency), "vsftpd proftpd"
 	}
 	label := fmt.Sprintf("of %s, %d sessions", name, sessions)
 	if sessions == 1 {
@@ -143,6 +164,11 @@ func small(opts options, name string, size int64, sessions, n int, latency time.
 	return []benchmark{up, fetch}
 }
 
+// slow is the group of benchmarks before a store with a latency.
+func slow(latency time.Duration) string {
+	return fmt.Sprintf("A store that takes %v longer for each request", latency)
+}
+
 // lists are the benchmarks of directories and logins.
 func lists(opts options) []benchmark {
 	list := func(ctx context.Context, s session, k kind, n, copy int) error {
@@ -167,8 +193,11 @@ func lists(opts options) []benchmark {
 		warm.name, warm.without = fmt.Sprintf("%d files, again", n), "vsftpd proftpd raw"
 		warm.prepare = func(ctx context.Context, s session, k kind, run int) error { return list(ctx, s, k, n, run) }
 		far := cold
-		far.group, far.latency, far.without = "A store that takes 20ms longer for each request", 20*time.Millisecond, "vsftpd proftpd"
+		far.group, far.latency, far.without = slow(20*time.Millisecond), 20*time.Millisecond, "vsftpd proftpd"
 		far.name = fmt.Sprintf("list %d files, for the first time", n)
+		if n > 1000 {
+			far.without += " rclone" // it asks for every file, one after the other
+		}
 		all = append(all, cold, warm, far)
 	}
 	return append(all, benchmark{

@@ -27,7 +27,7 @@ type options struct {
 	out                  string // where the page goes; empty: it is printed
 	servers, only        string
 	runs, idle           int
-	size                 int64
+	size, each           int64
 	settle               time.Duration
 }
 
@@ -41,7 +41,8 @@ func main() {
 	flag.StringVar(&opts.only, "only", "", "measure only what matches this `expression`")
 	flag.IntVar(&opts.runs, "runs", 5, "runs of which the median counts")
 	flag.IntVar(&opts.idle, "idle", 500, "idle sessions whose memory is measured")
-	flag.Int64Var(&opts.size, "size", gib, "bytes of a large file")
+	flag.Int64Var(&opts.size, "size", gib, "`bytes` of a large file")
+	flag.Int64Var(&opts.each, "each", gib, "`bytes` of each large file where there are eight")
 	flag.DurationVar(&opts.settle, "settle", 10*time.Second, "how long sessions are idle before their memory is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -81,6 +81,9 @@ func (r result) cells() []string {
 		return []string{r.benchmark.name, r.kind.name, "failed", "-", "-", "-"}
 	}
 	rate, cost, peak := figure(r.rate())+" /s", figure(r.cost())+" ms", "-"
+	if r.cost() == 0 {
+		cost = "< " + figure(tick.Seconds()*1000/float64(r.samples[0].ops)) + " ms"
+	}
 	if r.per == "GiB" {
 		rate, cost = figure(r.rate())+" MiB/s", figure(r.cost())+" s"
 	}
