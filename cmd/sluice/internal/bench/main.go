@@ -100,6 +100,9 @@ func bench(ctx context.Context, opts options) (err error) {
 	for _, b := range selected {
 		without := func(k kind) bool { return slices.Contains(strings.Fields(b.without), k.name) }
 		results, err := compare(ctx, b, slices.DeleteFunc(slices.Clone(chosen), without), at)
+		if ctx.Err() != nil {
+			break // the page gets what there is
+		}
 		if err != nil {
 			return err
 		}
@@ -107,10 +110,10 @@ func bench(ctx context.Context, opts options) (err error) {
 		fmt.Fprintln(os.Stderr, progress(results))
 	}
 	for _, k := range chosen {
-		if k.name == "raw" || !only.MatchString("Sessions: idle") {
+		if k.name == "raw" || ctx.Err() != nil || !only.MatchString("Sessions: idle") {
 			continue
 		}
-		if report.idle[k.name], err = idle(ctx, k, at, opts.idle); err != nil {
+		if report.idle[k.name], err = idle(ctx, k, at, opts.idle); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: idle sessions: %w", k.name, err)
 		}
 	}
