@@ -14,6 +14,9 @@ GOTOOLS := \
 	github.com/fsouza/fake-gcs-server@v1.56.1 \
 	github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
 	helm.sh/helm/v4/cmd/helm@v4.3.1
+RCLONE := github.com/rclone/rclone@v1.76.0
+# What `make bench` compares with, and the libraries that it needs: unpacked into .tools/debian, so that no service starts.
+REFERENCE := vsftpd proftpd-core proftpd-mod-crypto libwrap0 libhiredis0.14 libmemcached11 libmemcachedutil2 libhashkit2 libpcre2-posix3
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 stamp = $(patsubst %,.tools/%,$(notdir $(1)))
@@ -46,7 +49,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: ## every benchmark
+bench: build .tools/debian $(call stamp,$(RCLONE)) ## measure beside other servers and write deploy/bench; as root on Debian, an hour
+	go run ./cmd/sluice/internal/bench -out deploy/bench
+
+microbench: ## every Go benchmark
 	go test -run '^$$' -bench . -benchmem $(call found,^func Benchmark)
 
 rootfs: build
@@ -70,9 +76,14 @@ debian:
 	[ $$(id -u) = 0 ] || { echo "missing programs; run: sudo apt-get install -y --no-install-recommends$$missing" >&2; exit 1; }; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing
 
+.tools/debian:
+	rm -rf $@.new && mkdir -p $@.new/packages && cd $@.new/packages && apt-get -qq update && apt-get -qq download $(REFERENCE)
+	for p in $@.new/packages/*.deb; do dpkg -x $$p $@.new || exit 1; done
+	rm -rf $@.new/packages && mv $@.new $@
+
 # .tools/NAME@VERSION stands for .tools/bin/NAME at that version.
 .tools/%:
-	GOBIN=$(CURDIR)/.tools/bin go install $(filter %/$*,$(GOTOOLS) $(LINTER))
+	GOBIN=$(CURDIR)/.tools/bin go install $(filter %/$*,$(GOTOOLS) $(LINTER) $(RCLONE))
 	@rm -f .tools/$(firstword $(subst @, ,$*))@* && touch $@
 
-.PHONY: help build test vet unit e2e lint fuzz bench image rootfs clean tools debian
+.PHONY: help build test vet unit e2e lint fuzz bench microbench image rootfs clean tools debian

@@ -11,8 +11,7 @@ import (
 )
 
 // TestRequests counts what each FTP command costs at the store: requests are what one waits for, and pays. The whole program runs, cache
-// included, before an S3 server that counts. A figure may
-// fall; one that rises is a defect.
+// included, before an S3 server that counts. A figure may fall; one that rises is a defect.
 func TestRequests(t *testing.T) {
 	null := &nulls3.Server{}
 	srv := httptest.NewServer(null)
