@@ -171,11 +171,11 @@ func slow(latency time.Duration) string {
 
 // lists are the benchmarks of directories and logins.
 func lists(opts options) []benchmark {
-	list := func(ctx context.Context, s session, k kind, n, copy int) error {
+	list := func(ctx context.Context, s session, k kind, n, which int) error {
 		if !k.store {
-			copy = 0 // there is one on disk: nothing but the kernel remembers it
+			which = 0 // there is one on disk: nothing but the kernel remembers it
 		}
-		lines, err := s.List(ctx, k.verb, listed(n, copy))
+		lines, err := s.List(ctx, k.verb, listed(n, which))
 		if err == nil && (lines < n || lines > n+3) { // the directory itself, the one above, a total
 			err = fmt.Errorf("%d lines of a directory with %d files", lines, n)
 		}

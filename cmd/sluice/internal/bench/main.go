@@ -122,8 +122,8 @@ func bench(ctx context.Context, opts options) (err error) {
 		return err
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(opts.out, "README.md"), []byte(report.markdown()), 0o644), //nolint:gosec // to be read by all
-		os.WriteFile(filepath.Join(opts.out, "bench.svg"), []byte(report.plot()), 0o644))     //nolint:gosec // to be read by all
+		os.WriteFile(filepath.Join(opts.out, "README.md"), []byte(report.markdown()), 0o644),
+		os.WriteFile(filepath.Join(opts.out, "bench.svg"), []byte(report.plot()), 0o644))
 }
 
 // progress is one line for each server, while the benchmarks run.

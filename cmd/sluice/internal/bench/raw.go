@@ -63,7 +63,9 @@ func (r *raw) Store(ctx context.Context, name string, size int64) error {
 	if size <= rawPart {
 		return r.do(ctx, http.MethodPut, name, content.Reader(0, size), size, nil)
 	}
-	var upload struct{ UploadId string }
+	var upload struct {
+		ID string `xml:"UploadId"`
+	}
 	if err := r.do(ctx, http.MethodPost, name+"?uploads", nil, 0, func(resp *http.Response) error { return xml.NewDecoder(resp.Body).Decode(&upload) }); err != nil {
 		return err
 	}
@@ -73,7 +75,7 @@ func (r *raw) Store(ctx context.Context, name string, size int64) error {
 	for i := range tags {
 		off := int64(i) * rawPart
 		n := min(rawPart, size-off)
-		target := fmt.Sprintf("%s?partNumber=%d&uploadId=%s", name, i+1, upload.UploadId)
+		target := fmt.Sprintf("%s?partNumber=%d&uploadId=%s", name, i+1, upload.ID)
 		group.Go(func() error {
 			return r.do(groupCtx, http.MethodPut, target, content.Reader(off, n), n, func(resp *http.Response) error {
 				tags[i] = resp.Header.Get("ETag")
@@ -89,7 +91,7 @@ func (r *raw) Store(ctx context.Context, name string, size int64) error {
 		_, _ = fmt.Fprintf(&parts, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", i+1, tag)
 	}
 	body := "<CompleteMultipartUpload>" + parts.String() + "</CompleteMultipartUpload>"
-	return r.do(ctx, http.MethodPost, name+"?uploadId="+upload.UploadId, strings.NewReader(body), int64(len(body)), nil)
+	return r.do(ctx, http.MethodPost, name+"?uploadId="+upload.ID, strings.NewReader(body), int64(len(body)), nil)
 }
 
 // Fetch implements session with one request.
