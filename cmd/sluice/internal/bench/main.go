@@ -43,7 +43,7 @@ func main() {
 	flag.IntVar(&opts.idle, "idle", 500, "idle sessions whose memory is measured")
 	flag.Int64Var(&opts.size, "size", gib, "`bytes` of a large file")
 	flag.Int64Var(&opts.each, "each", gib, "`bytes` of each large file where there are eight")
-	flag.DurationVar(&opts.settle, "settle", 10*time.Second, "how long sessions are idle before their memory is measured")
+	flag.DurationVar(&opts.settle, "settle", 20*time.Second, "how long sessions are idle before their memory is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := bench(ctx, opts)

@@ -158,7 +158,7 @@ func idle(ctx context.Context, k kind, at place, n int) (float64, error) {
 		return 0, err
 	}
 	defer func() { _ = first.Close() }()
-	time.Sleep(time.Second)
+	time.Sleep(at.opts.settle) // what a first login needed is given back by then
 	before := memory(s.pid, "VmRSS")
 	sessions := make([]session, n)
 	defer func() {
