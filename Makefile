@@ -22,6 +22,7 @@ NPMTOOLS := azurite@3.37.0 basic-ftp@6.2.6
 # Servers that ours is compared with, and libraries of theirs. They exclude each other as installed packages, so they are only unpacked.
 FTPSERVERS := proftpd-core proftpd-mod-crypto vsftpd pure-ftpd pure-ftpd-common \
 	libhashkit2 libhiredis0.14 libmemcached11 libmemcachedutil2 libpcre2-posix3 libsasl2-2 libsodium23 libwrap0
+RCLONE := github.com/rclone/rclone@v1.76.0
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 stamp = $(patsubst %,.tools/%,$(notdir $(1)))
@@ -54,7 +55,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: ## every benchmark
+bench: build .tools/ftpservers $(call stamp,$(RCLONE)) ## measure beside other servers and write deploy/bench; as root on Debian, an hour
+	go run ./cmd/sluice/internal/bench -out deploy/bench
+
+microbench: ## every Go benchmark
 	go test -run '^$$' -bench . -benchmem $(call found,^func Benchmark)
 
 rootfs: build
@@ -90,7 +94,7 @@ $(call stamp,$(NPMTOOLS)):
 	mv $@.new $@
 
 .tools/%:
-	GOBIN=$(CURDIR)/.tools/bin go install $(filter %/$*,$(GOTOOLS) $(LINTER))
+	GOBIN=$(CURDIR)/.tools/bin go install $(filter %/$*,$(GOTOOLS) $(LINTER) $(RCLONE))
 	@rm -f .tools/$(firstword $(subst @, ,$*))@* && touch $@
 
-.PHONY: help build test vet unit e2e lint fuzz bench image rootfs clean tools debian
+.PHONY: help build test vet unit e2e lint fuzz bench microbench image rootfs clean tools debian

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"sluice/cmd/sluice/internal/bench/nulls3"
+)
+
+// TestRequests counts what each FTP command costs at the store: requests are what one waits for, and pays. The whole program runs, cache
+// included, before an S3 server that counts. A figure may fall; one that rises is a defect.
+func TestRequests(t *testing.T) {
+	null := &nulls3.Server{}
+	srv := httptest.NewServer(null)
+	defer srv.Close()
+	null.Fill(2500, 10, func(i int) string { return fmt.Sprintf("many/%06d", i) })
+	null.Fill(20, 10, func(i int) string { return fmt.Sprintf("few/%06d", i) })
+	null.Fill(3, 10, func(i int) string { return fmt.Sprintf("fresh/%06d", i) })
+	r := boot(t, fmt.Sprintf(`tls: {certificates: [{cert: server.crt, key: server.key}]}
+stores: {s3: {type: s3, bucket: b, endpoint: %q, pathStyle: true, accessKey: k, secretKey: s}}
+users: [{name: ann, password: %q, mounts: [{path: /, store: s3}]}]
+`, srv.URL, hashed()))
+	c := r.connect(t)
+	c.login("ann", "secret", "230")
+	do := func(command, code string) func() { return func() { c.do(command, code) } }
+	move := func(command, body string) func() {
+		return func() {
+			if _, code := c.transfer(command, body); code != "226" {
+				t.Errorf("%s: %s", command, code)
+			}
+		}
+	}
+	large := strings.Repeat("0123456789abcdef", 20<<20/16)
+	type counts = map[string]int
+	for _, step := range []struct {
+		name string
+		run  func()
+		want counts
+	}{
+		{"SIZE, for the first time", do("SIZE few/000001", "213"), counts{"HeadObject": 1, "ListObjectsV2": 1}}, // is it a directory as well?
+		{"SIZE again", do("SIZE few/000001", "213"), counts{}},
+		{"MDTM after SIZE", do("MDTM few/000001", "213"), counts{}},
+		{"MLSD of one page", move("MLSD few", ""), counts{"ListObjectsV2": 1}},
+		{"MLSD again", move("MLSD few", ""), counts{}},
+		{"SIZE after MLSD", do("SIZE few/000007", "213"), counts{"HeadObject": 1}}, // rows of S3 have no metadata
+		{"MDTM after it", do("MDTM few/000007", "213"), counts{}},
+		{"LIST after MLSD", move("LIST few", ""), counts{}},
+		{"SIZE of what MLSD has not shown", do("SIZE few/none", "550"), counts{}},
+		{"MLSD of three pages", move("MLSD many", ""), counts{"ListObjectsV2": 3}},
+		{"RETR of what a listing has shown", move("RETR few/000002", ""), counts{"GetObject": 1}},
+		{"RETR of what nobody has asked for", move("RETR fresh/000001", ""), counts{"GetObject": 1}},
+		{"STOR of a new file", move("STOR few/new", "hello"), counts{"PutObject": 1}},
+		{"SIZE after STOR", do("SIZE few/new", "213"), counts{}},
+		{"MDTM after STOR", do("MDTM few/new", "213"), counts{}},
+		{"STOR over it", move("STOR few/new", "hello again"), counts{"PutObject": 1}},
+		{"RETR of it", move("RETR few/new", ""), counts{"GetObject": 1}},
+		{"STOR of three parts", move("STOR few/large", large), counts{"CreateMultipartUpload": 1, "UploadPart": 3, "CompleteMultipartUpload": 1}},
+		{"SIZE after it", do("SIZE few/large", "213"), counts{}},
+		{"DELE", do("DELE few/new", "250"), counts{"DeleteObject": 1}},
+		{"SIZE after DELE", do("SIZE few/new", "550"), counts{}},
+		{"MKD", do("MKD made", "257"), counts{"HeadObject": 2, "ListObjectsV2": 1, "PutObject": 1}}, // neither file nor directory may be there
+		{"CWD", do("CWD made", "250"), counts{}},
+		{"STOR into a new directory", move("STOR one", "1"), counts{"PutObject": 1}},
+		{"RNFR", do("RNFR one", "350"), counts{}},
+		{"RNTO", do("RNTO two", "250"), counts{"CopyObject": 1, "HeadObject": 1, "DeleteObject": 1}}, // the copy is looked at before the source goes
+		{"CDUP", do("CDUP", "250"), counts{}},
+		{"STOR where nobody has looked", move("STOR fresh/new", "hello"), counts{"HeadObject": 2, "ListObjectsV2": 2, "PutObject": 1}},
+		{"another STOR there", move("STOR fresh/newer", "hello"), counts{"HeadObject": 2, "ListObjectsV2": 1, "PutObject": 1}},
+		{"DELE of what nobody has looked at", do("DELE fresh/000002", "250"), counts{"HeadObject": 1, "ListObjectsV2": 2, "DeleteObject": 1}},
+	} {
+		before := null.Counts()
+		step.run()
+		got := counts{}
+		for op, n := range null.Counts() {
+			if n -= before[op]; n > 0 {
+				got[op] = n
+			}
+		}
+		if !reflect.DeepEqual(got, step.want) {
+			t.Errorf("%s: %s, want %s", step.name, show(got), show(step.want))
+		}
+	}
+}
+
+// show writes counts.
+func show(m map[string]int) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	return strings.TrimPrefix(fmt.Sprint(m), "map")
+}
