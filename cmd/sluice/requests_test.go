@@ -67,9 +67,9 @@ users: [{name: ann, password: %q, mounts: [{path: /, store: s3}]}]
 		{"RNFR", do("RNFR one", "350"), counts{}},
 		{"RNTO", do("RNTO two", "250"), counts{"CopyObject": 1, "HeadObject": 1, "DeleteObject": 1}}, // the copy is looked at before the source goes
 		{"CDUP", do("CDUP", "250"), counts{}},
-		{"STOR where nobody has looked", move("STOR fresh/new", "hello"), counts{"HeadObject": 2, "ListObjectsV2": 2, "PutObject": 1}},
-		{"another STOR there", move("STOR fresh/newer", "hello"), counts{"HeadObject": 2, "ListObjectsV2": 1, "PutObject": 1}},
-		{"DELE of what nobody has looked at", do("DELE fresh/000002", "250"), counts{"HeadObject": 1, "ListObjectsV2": 2, "DeleteObject": 1}},
+		{"STOR where nobody has looked", move("STOR fresh/new", "hello"), counts{"ListObjectsV2": 1, "PutObject": 1}},
+		{"another STOR there", move("STOR fresh/newer", "hello"), counts{"PutObject": 1}},
+		{"DELE of another file there", do("DELE fresh/000002", "250"), counts{"HeadObject": 1, "DeleteObject": 1}},
 	} {
 		before := null.Counts()
 		step.run()

@@ -37,7 +37,7 @@ func TestMinimal(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := Default()
-	if c.Listen.Explicit[0] != ":2121" || c.Listen.Implicit[0] != ":2990" || c.Passive.Ports != d.Passive.Ports || c.Cache != d.Cache || c.Transfer != d.Transfer || c.Transfer.Resume != 24*time.Hour || !c.TLS.Required {
+	if c.Listen.Explicit[0] != ":2121" || c.Listen.Implicit[0] != ":2990" || c.Passive.Ports != d.Passive.Ports || c.Cache != d.Cache || c.Transfer != d.Transfer || !c.TLS.Required {
 		t.Errorf("defaults are missing: %+v", c)
 	}
 	u := c.Users[0]
@@ -90,7 +90,7 @@ users:
     from: 192.0.2.1
 throttle: {exempt: 192.0.2.0/24}
 cache: {memory: 0, ttl: 1m, negativeTTL: 0s}
-transfer: {resume: 0s, memory: 512MiB, compression: false}
+transfer: {resume: 12h, memory: 512MiB, compression: false}
 admin: {listen: "127.0.0.1:8080"}
 `)
 	c, err := Load(filepath.Join(dir, "sluice.yaml"))
@@ -135,7 +135,7 @@ admin: {listen: "127.0.0.1:8080"}
 	if acme.From[0].String() != "203.0.113.0/24" || sap.From[0].String() != "192.0.2.1/32" {
 		t.Errorf("from: %v, %v", acme.From, sap.From)
 	}
-	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Transfer.Resume != 0 || c.Admin.Listen != "127.0.0.1:8080" {
+	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Transfer.Resume != 12*time.Hour || c.Admin.Listen != "127.0.0.1:8080" {
 		t.Errorf("%+v %+v %+v", c.Cache, c.Transfer, c.Admin)
 	}
 	if r, err := ParseRights(acme.Mounts[1].Rights); err != nil || r != vfs.ReadOnly {
