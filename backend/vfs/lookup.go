@@ -128,7 +128,10 @@ func (t *Tree) survey(ctx context.Context, n node) {
 		if opts.After == dir {
 			opts.After = ""
 		}
-		for range n.store().List(ctx, dir, opts) {
+		for _, err := range n.store().List(ctx, dir, opts) {
+			if err != nil {
+				return
+			}
 			break // the rows are remembered before the first one is told
 		}
 	}

@@ -33,7 +33,7 @@ type probe struct {
 	text   string // of the last reply's last line
 }
 
-var silent, closed = errors.New("silent"), errors.New("closed")
+var errSilent, errClosed = errors.New("silent"), errors.New("closed")
 
 // open connects and reads the greeting.
 func (p *peer) open(t *testing.T, roots *tls.Config) *probe {
@@ -96,9 +96,9 @@ func (q *probe) reply(wait time.Duration) (string, error) {
 		var timeout net.Error
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
-			return "", silent
+			return "", errSilent
 		case err != nil:
-			return "", closed
+			return "", errClosed
 		case first == "" && len(line) > 3:
 			if _, err := strconv.Atoi(line[:3]); err != nil {
 				return "noise", nil
@@ -119,7 +119,7 @@ func (q *probe) replies() string {
 	for {
 		code, err := q.reply(patience)
 		switch {
-		case errors.Is(err, silent):
+		case errors.Is(err, errSilent):
 			return strings.Join(append(codes, "-"), "+")
 		case err != nil:
 			return strings.Join(append(codes, "x"), "+")
@@ -136,7 +136,7 @@ func (q *probe) surplus() string {
 	for {
 		code, err := q.reply(250 * time.Millisecond)
 		switch {
-		case errors.Is(err, closed):
+		case errors.Is(err, errClosed):
 			return text + "+x"
 		case err != nil:
 			return text
@@ -181,13 +181,13 @@ func (q *probe) data() (raw *net.TCPConn, conn net.Conn) {
 func (q *probe) transfer(command string) string {
 	q.t.Helper()
 	raw, conn := q.data()
-	defer raw.Close()
+	defer func() { _ = raw.Close() }()
 	verb, _, _ := strings.Cut(command, " ")
 	q.send(command + "\r\n")
 	code, err := q.reply(patience)
 	if err != nil || code[0] != '1' {
 		if err != nil {
-			code = map[error]string{silent: "-", closed: "x"}[err]
+			code = map[error]string{errSilent: "-", errClosed: "x"}[err]
 		}
 		return code
 	}
@@ -310,7 +310,7 @@ func (q *probe) fetch(to string, cfg *tls.Config, name string) string {
 	if err != nil {
 		return "no connection"
 	}
-	defer raw.Close()
+	defer func() { _ = raw.Close() }()
 	_ = raw.SetDeadline(time.Now().Add(2 * patience))
 	q.send("RETR " + name + "\r\n")
 	codes, err := q.reply(patience)

@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -93,8 +94,8 @@ func TestE2ECurl(t *testing.T) {
 }
 
 func exitCode(err error) int {
-	exit, ok := err.(*exec.ExitError)
-	if !ok {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
 		return -1
 	}
 	return exit.ExitCode()
