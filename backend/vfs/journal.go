@@ -98,7 +98,7 @@ func (m *move) heartbeat(ctx context.Context, lost context.CancelCauseFunc) (sto
 
 // Recover deals with the renames of directories that dead processes have left unfinished in a store: where all copies had been confirmed, it
 // deletes the rest of the source; otherwise it deletes the copies, and the source is what it was. A journal younger than two minutes may
-// belong to a living process and is left alone, so Recover is to be called at start and every few minutes after. It
+// belong to a living process and is left alone, so Recover is to be called at start and every now and then after. It
 // trusts the store's clock and this machine's to differ by less than that.
 func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) error {
 	var errs []error

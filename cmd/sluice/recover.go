@@ -12,7 +12,7 @@ import (
 )
 
 // recoverEvery is how often it is looked for renames of directories that a dead process has left unfinished.
-const recoverEvery = 5 * time.Minute
+const recoverEvery = time.Minute
 
 // recoverRenames finishes such renames at once and from then on every recoverEvery, until ctx ends. What fails is tried again
 // at the next round.
