@@ -2,9 +2,7 @@ package s3
 
 import (
 	"context"
-	"fmt"
 	"iter"
-	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,17 +21,12 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 			in.Delimiter = aws.String("/")
 		}
 		for last := opts.After; ; {
-			out, err := s.client.ListObjectsV2(ctx, in)
-			if err != nil {
+			var answer page
+			if _, err := s.client.ListObjectsV2(ctx, in, answer.read); err != nil {
 				yield(backend.Entry{}, wrap("list", prefix, err))
 				return
 			}
-			entries, err := page(out)
-			if err != nil {
-				yield(backend.Entry{}, fmt.Errorf("s3 list %s: %w: %w", prefix, backend.ErrUnavailable, err))
-				return
-			}
-			for _, e := range entries {
+			for _, e := range answer.entries() {
 				if err := ctx.Err(); err != nil {
 					yield(backend.Entry{}, wrap("list", prefix, err))
 					return
@@ -46,10 +39,10 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 					return
 				}
 			}
-			if !aws.ToBool(out.IsTruncated) || aws.ToString(out.NextContinuationToken) == "" {
+			if answer.next == "" {
 				return
 			}
-			in.ContinuationToken = out.NextContinuationToken
+			in.ContinuationToken = &answer.next
 		}
 	}
 }
@@ -63,50 +56,4 @@ func (s *Store) page(limit int) *int32 {
 		n = min(n, limit)
 	}
 	return aws.Int32(int32(min(n, 1000))) // the server's own limit
-}
-
-// page merges the objects and the common prefixes of one answer, each of which is in order.
-func page(out *s3.ListObjectsV2Output) ([]backend.Entry, error) {
-	entries := make([]backend.Entry, 0, len(out.Contents)+len(out.CommonPrefixes))
-	objects, prefixes := out.Contents, out.CommonPrefixes
-	decode := func(s *string) (string, error) {
-		if out.EncodingType != types.EncodingTypeUrl {
-			return aws.ToString(s), nil
-		}
-		return url.QueryUnescape(aws.ToString(s))
-	}
-	for len(objects) > 0 || len(prefixes) > 0 {
-		var key, prefix string
-		var err error
-		if len(objects) > 0 {
-			if key, err = decode(objects[0].Key); err != nil {
-				return nil, err
-			}
-		}
-		if len(prefixes) > 0 {
-			if prefix, err = decode(prefixes[0].Prefix); err != nil {
-				return nil, err
-			}
-		}
-		if len(prefixes) > 0 && (len(objects) == 0 || prefix < key) {
-			entries = append(entries, backend.Entry{Object: backend.Object{Key: prefix}, Prefix: true})
-			prefixes = prefixes[1:]
-			continue
-		}
-		o := objects[0]
-		objects = objects[1:]
-		entries = append(entries, backend.Entry{Object: backend.Object{
-			Key: key, Size: aws.ToInt64(o.Size), Updated: aws.ToTime(o.LastModified), ETag: aws.ToString(o.ETag),
-			StorageClass: class(types.StorageClass(o.StorageClass)), Archived: archived(types.StorageClass(o.StorageClass), restored(o.RestoreStatus), ""), Partial: true,
-		}})
-	}
-	return entries, nil
-}
-
-// restored writes the restore status of a row as HeadObject would.
-func restored(r *types.RestoreStatus) string {
-	if r == nil || aws.ToBool(r.IsRestoreInProgress) {
-		return ""
-	}
-	return `ongoing-request="false"`
 }
