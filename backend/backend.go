@@ -142,6 +142,16 @@ type ListOptions struct {
 	After string
 	// Limit is a hint: how many entries the caller expects to consume. 0 means all of them.
 	Limit int
+	// Asks, if set, is called before each request for a page, so that who keeps the rows knows how old they can be. A store that
+	// does not call it is taken to have been asked when List was called.
+	Asks func()
+}
+
+// Ask calls Asks.
+func (o ListOptions) Ask() {
+	if o.Asks != nil {
+		o.Asks()
+	}
 }
 
 // OpenOptions choose what is read.

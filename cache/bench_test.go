@@ -137,7 +137,7 @@ func BenchmarkMemory(b *testing.B) {
 			var rows []backend.Entry
 			for i := range n {
 				if rows = append(rows, backend.Entry{Object: object(i)}); len(rows) == chunkRows {
-					c.lists.publish(p, rows, false)
+					c.lists.publish(p, rows, 0, false)
 					rows = nil
 				}
 			}

@@ -36,7 +36,7 @@ import (
 // Config bounds a Cache. The zero value is ready to use.
 type Config struct {
 	// Memory bounds what is kept for all stores together, in bytes: 0 is 64 MiB, less than 0 keeps nothing. Half of it is
-	// for objects, half for listings. One listing takes at most a quarter of its half, some 30,000 rows by default: what
+	// for objects, half for listings. One listing takes at most half of its half, some 250,000 rows by default: what
 	// is behind that streams from the store each time.
 	Memory int64
 	TTL    time.Duration // how long an object that exists is believed to be unchanged; 0: 30 s, less than 0: never

@@ -15,8 +15,8 @@ import (
 
 var ctx = context.Background()
 
-// rows returns a Cache whose chunks have n rows.
-func rows(n int, cfg Config) *Cache {
+// chunked returns a Cache whose chunks have n rows.
+func chunked(n int, cfg Config) *Cache {
 	c := New(cfg)
 	c.lists.rows = n
 	return c
@@ -31,9 +31,9 @@ func TestStore(t *testing.T) {
 		mem   mem.Config
 	}{
 		{"defaults", New(Config{}), mem.Config{}},
-		{"chunks of two", rows(2, Config{}), mem.Config{Page: 3}},
-		{"partial rows", rows(3, Config{}), mem.Config{Page: 3, Caps: &partial}},
-		{"little memory", rows(2, Config{Memory: 64 << 10}), mem.Config{Page: 2}},
+		{"chunks of two", chunked(2, Config{}), mem.Config{Page: 3}},
+		{"partial rows", chunked(3, Config{}), mem.Config{Page: 3, Caps: &partial}},
+		{"little memory", chunked(2, Config{Memory: 64 << 10}), mem.Config{Page: 2}},
 		{"no memory", New(Config{Memory: -1}), mem.Config{Page: 3}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,14 +83,18 @@ func audit(c *Cache) (faults []error) {
 			if i > 0 && (d.chunks[i-1].final || d.chunks[i-1].to > ch.from) {
 				fault("%q: chunk %d overlaps", k.name, i)
 			}
-			sorted := slices.IsSortedFunc(ch.rows, func(a, b backend.Entry) int {
+			rows := slices.Collect(ch.rows.behind(""))
+			if len(rows) != ch.rows.n {
+				fault("%q: chunk %d has %d rows, booked %d", k.name, i, len(rows), ch.rows.n)
+			}
+			sorted := slices.IsSortedFunc(rows, func(a, b backend.Entry) int {
 				if a.Key < b.Key {
 					return -1
 				}
 				return 1
 			})
-			if !sorted || len(ch.rows) > 0 && (ch.rows[0].Key <= ch.from || !ch.final && ch.rows[len(ch.rows)-1].Key > ch.to) {
-				fault("%q: chunk %d from %q to %q has rows %v", k.name, i, ch.from, ch.to, ch.rows)
+			if !sorted || len(rows) > 0 && (rows[0].Key <= ch.from || !ch.final && rows[len(rows)-1].Key > ch.to) {
+				fault("%q: chunk %d from %q to %q has rows %v", k.name, i, ch.from, ch.to, rows)
 			}
 		}
 		if sum != d.bytes {

@@ -21,7 +21,7 @@ type chunk struct {
 
 // page is what one who lists gets of a chunk. Nothing that it refers to changes any more.
 type page struct {
-	rows  []backend.Entry
+	rows  rows
 	to    string
 	final bool // nothing is behind to
 }
@@ -73,10 +73,6 @@ func (d *dir) overlapping(from string, pg page) []*chunk {
 	return found
 }
 
-func search(rows []backend.Entry, key string) (int, bool) {
-	return slices.BinarySearchFunc(rows, key, func(e backend.Entry, key string) int { return cmp.Compare(e.Key, key) })
-}
-
 // event is what happened to a row.
 type event uint8
 
@@ -94,23 +90,18 @@ type change struct {
 	at   time.Duration // when the mutation was begun: what is known of its outcome may be that old. For set and gone
 }
 
-// amend returns rows with the change made to the row of that key. rows itself stays as it is. ok is false where what
-// the row is now cannot be told.
-func (ch change) amend(rows []backend.Entry, key string) (now []backend.Entry, changed, ok bool) {
-	i, found := search(rows, key)
+// amend returns rows with the change made to the row of that key. ok is false where what the row is now cannot be told.
+func (ch change) amend(old rows, key string) (now rows, changed, ok bool) {
+	_, found := old.find(key)
 	switch {
 	case ch.kind == set && found && ch.row.Prefix, ch.kind == appears && found, ch.kind == gone && !found:
-		return rows, false, true
-	case ch.kind == set && found:
-		rows = slices.Clone(rows)
-		rows[i] = ch.row
-		return rows, true, true
+		return old, false, true
 	case ch.kind == set:
-		return slices.Concat(rows[:i], []backend.Entry{ch.row}, rows[i:]), true, true
+		return old.set(ch.row), true, true
 	case ch.kind == gone:
-		return slices.Concat(rows[:i], rows[i+1:]), true, true
+		return old.without(key), true, true
 	}
-	return nil, false, false
+	return rows{}, false, false
 }
 
 // parents yields the listings that key leaves a row in, with the key of that row: first the one that shows the object

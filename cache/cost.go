@@ -6,9 +6,8 @@ import "sluice/backend"
 // measures how good they are.
 const (
 	entryCost  = 348 // an entry of a shard without its strings
-	rowCost    = 160 // a row of a chunk without its strings
-	chunkCost  = 400
-	stringCost = 8 // lost on average by each string to its size class
+	chunkCost  = 400 // a chunk without its rows
+	stringCost = 8   // lost on average by each string to its size class
 	pairCost   = 48
 )
 

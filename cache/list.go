@@ -68,50 +68,123 @@ func (r *run) fail(err error) bool {
 
 // serve yields a page and reports whether there is more.
 func (r *run) serve(pg page) bool {
-	for i := range pg.rows {
-		if pg.rows[i].Key > r.at && !r.yield(pg.rows[i], nil) {
+	for e := range pg.rows.behind(r.at) {
+		if !r.yield(e, nil) {
 			return false
 		}
 	}
-	r.at, r.limit = pg.to, max(0, r.limit-len(pg.rows))
+	r.at, r.limit = pg.to, max(0, r.limit-pg.rows.n)
 	return !pg.final
 }
 
-// pull runs through the store's listing, publishing each chunk before it yields its rows, so that no one has to wait for a
-// slow consumer. It leaves off where somebody else got further, and reports whether there is more.
-func (r *run) pull(p *pull) bool {
-	l := &r.store.cache.lists
+// brought is a stretch of a listing as a pull has brought it, before it is packed.
+type brought struct {
+	rows  []backend.Entry
+	to    string
+	final bool
+	err   error // behind the rows
+}
+
+// take yields what a pull has brought and reports whether there is more.
+func (r *run) take(b brought) bool {
+	for i := range b.rows {
+		if !r.yield(b.rows[i], nil) {
+			return false
+		}
+	}
+	if b.err != nil {
+		return r.fail(b.err)
+	}
+	r.at, r.limit = b.to, max(0, r.limit-len(b.rows))
+	return !b.final
+}
+
+// pull goes on from the store's own listing, and reports whether there is more. Where all of it is wanted, the store is asked for what comes
+// next while the caller is still busy with what it has.
+func (r *run) pull(p *pull) (more bool) {
+	if r.limit > 0 {
+		r.store.fetch(r.ctx, p, r.limit, func(b brought) bool {
+			more = r.take(b)
+			return more
+		})
+		return more
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	ahead := make(chan brought, 1)
+	var failure any
+	go func() {
+		defer close(ahead)
+		defer func() { failure = recover() }() // belongs to the caller's goroutine
+		r.store.fetch(ctx, p, 0, func(b brought) bool {
+			select {
+			case ahead <- b:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		})
+	}()
+	defer func() {
+		cancel()
+		for range ahead { // until it has ended
+		}
+		if failure != nil {
+			panic(failure)
+		}
+	}()
+	for b := range ahead {
+		if !r.take(b) {
+			return false
+		}
+	}
+	return failure == nil
+}
+
+// fetch runs through the store's listing from where p begins, publishing each chunk before it is handed on, so that no one has to wait
+// for a slow consumer. It leaves off where no more is wanted, or somebody else got further.
+func (s *Store) fetch(ctx context.Context, p *pull, limit int, emit func(brought) bool) {
+	l := &s.cache.lists
 	var failed error
 	defer func() { l.finish(p, failed) }()
 
-	want := l.rows
-	if r.limit > 0 {
-		want = min(want, r.limit)
+	want, after := l.rows, p.from
+	if limit > 0 {
+		want = min(want, limit)
 	}
-	rows := make([]backend.Entry, 0, min(want, 16)) // most directories are small
-	opts := backend.ListOptions{After: r.at, Limit: r.limit}
-	for e, err := range r.store.inner.List(r.ctx, r.listing.name, opts) {
+	asked := s.cache.now()
+	opts := backend.ListOptions{After: after, Limit: limit, Asks: func() { asked = s.cache.now() }}
+	rows, at := make([]backend.Entry, 0, min(want, 16)), asked // most directories are small
+	for e, err := range s.inner.List(ctx, p.dir.id.name, opts) {
 		if err != nil {
-			if r.ctx.Err() == nil {
+			if ctx.Err() == nil {
 				failed = err
 			}
-			l.finish(p, failed) // before the rows are yielded: others wait
-			return r.serve(page{rows: rows, to: r.at}) && r.fail(err)
+			l.finish(p, failed) // before the rows are handed on: others wait
+			emit(brought{rows: rows, err: err})
+			return
 		}
-		if e.Key <= r.at {
+		if e.Key <= after {
 			continue
+		}
+		if len(rows) == 0 {
+			at = asked
 		}
 		if rows = append(rows, e); len(rows) < want {
 			continue
 		}
-		if !r.serve(l.publish(p, rows, false)) {
-			return false
-		}
-		if !l.resume(p) {
-			return true
+		after = e.Key
+		l.publish(p, rows, at, false)
+		if !emit(brought{rows: rows, to: after}) || !l.resume(p) {
+			return
 		}
 		want = l.rows
 		rows = make([]backend.Entry, 0, want)
 	}
-	return r.serve(l.publish(p, rows, true))
+	if len(rows) == 0 {
+		at = asked
+	} else {
+		after = rows[len(rows)-1].Key
+	}
+	l.publish(p, rows, at, true)
+	emit(brought{rows: rows, to: after, final: true})
 }

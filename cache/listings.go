@@ -59,13 +59,13 @@ func (l *listings) find(k id) (obj backend.Object, known kind) {
 		if c == nil {
 			continue
 		}
-		switch i, found := search(c.rows, row); {
+		switch e, found := c.rows.find(row); {
 		case !found && now-c.at < cfg.NegativeTTL:
 			l.lru.Get(c)
 			return backend.Object{}, absent
-		case found && !c.rows[i].Prefix && now-c.at < cfg.TTL:
+		case found && !e.Prefix && now-c.at < cfg.TTL:
 			l.lru.Get(c)
-			return c.rows[i].Object, present
+			return e.Object, present
 		}
 	}
 	return backend.Object{}, doubt
@@ -86,7 +86,7 @@ func (l *listings) cached(k id, at string) (page, bool) {
 			continue
 		}
 		if c := d.holding(row); c != nil && now-c.at < ttl {
-			if _, found := search(c.rows, row); !found {
+			if _, found := c.rows.find(row); !found {
 				return page{to: at, final: true}, true
 			}
 		}
@@ -116,12 +116,9 @@ func (l *listings) keep(p *pull, from string, pg page) {
 	for _, c := range over {
 		l.lru.Remove(c)
 	}
-	if n := len(pg.rows); cap(pg.rows) > n+n/4 {
-		pg.rows = slices.Clone(pg.rows)
-	}
 	c := &chunk{dir: d, from: from, page: pg, at: at}
 	c.cost = c.weigh()
-	if d.bytes+c.cost > l.limit/4 {
+	if d.bytes+c.cost > l.limit/2 {
 		return
 	}
 	i, _ := slices.BinarySearchFunc(d.chunks, from, func(c *chunk, from string) int { return strings.Compare(c.from, from) })
@@ -133,11 +130,7 @@ func (l *listings) keep(p *pull, from string, pg page) {
 }
 
 func (c *chunk) weigh() int64 {
-	n := chunkCost + rowCost*int64(cap(c.rows)) + int64(len(c.dir.id.name))
-	for i := range c.rows {
-		n += cost(&c.rows[i].Object)
-	}
-	return n
+	return chunkCost + int64(len(c.dir.id.name)) + c.rows.bytes()
 }
 
 func (l *listings) shrink() {
@@ -184,7 +177,7 @@ func (l *listings) patch(d *dir, row string, ch change) {
 	}
 	rows, changed, ok := ch.amend(c.rows, row)
 	switch {
-	case !ok, len(rows) > 2*l.rows, l.expired(c.at):
+	case !ok, rows.n > 2*l.rows, l.expired(c.at):
 		l.lru.Remove(c)
 		return
 	case !changed:
@@ -206,7 +199,7 @@ func (l *listings) expired(at time.Duration) bool {
 // alive reports whether something is known to be in d. Needs the lock.
 func (l *listings) alive(d *dir) bool {
 	now, ttl := l.cache.now(), l.cache.cfg.ListTTL
-	return d != nil && slices.ContainsFunc(d.chunks, func(c *chunk) bool { return len(c.rows) > 0 && now-c.at < ttl })
+	return d != nil && slices.ContainsFunc(d.chunks, func(c *chunk) bool { return c.rows.n > 0 && now-c.at < ttl })
 }
 
 // confirm compares what the store has just said about k with the listing that shows it: one that differs is outdated.
@@ -216,8 +209,8 @@ func (l *listings) confirm(k id, e *entry) {
 	for name, row := range parents(k.name) {
 		if d := l.dirs[id{k.space, name}]; d != nil {
 			if c := d.holding(row); c != nil {
-				i, found := search(c.rows, row)
-				if found != (e.kind == present) || found && c.rows[i].ETag != e.obj.ETag {
+				known, found := c.rows.find(row)
+				if found != (e.kind == present) || found && known.ETag != e.obj.ETag {
 					l.lru.Remove(c)
 				}
 			}

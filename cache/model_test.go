@@ -134,7 +134,7 @@ func (w *world) fault(format string, args ...any) {
 func (p plan) run(t *testing.T) (faults []string, answers map[string]int) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			plan: p, cache: rows(2, Config{Memory: p.Memory}), store: mem.New(mem.Config{Page: 3}),
+			plan: p, cache: chunked(2, Config{Memory: p.Memory}), store: mem.New(mem.Config{Page: 3}),
 			history: map[string][]state{}, floors: map[string][]floor{}, answers: map[string]int{},
 		}
 		w.own = w.cache.Wrap("s", slow{w.store, w})

@@ -15,7 +15,7 @@ const chunkRows = 1000
 // gave long before they are reached, so all that happens to the listing meanwhile is noted.
 type pull struct {
 	dir     *dir
-	at      time.Duration // when it began
+	at      time.Duration // when the store was asked for what it has brought last, or before
 	from    string        // behind this key it goes on
 	flight  *flight       // the chunk that is being filled; nil while nobody may wait for it
 	touched map[string]change
@@ -109,22 +109,22 @@ func (l *listings) open(p *pull) {
 	p.dir.flights[p.from] = p.flight
 }
 
-// publish ends the flight of a pull with rows, and keeps them.
-func (l *listings) publish(p *pull, rows []backend.Entry, final bool) page {
+// publish ends the flight of a pull with rows that the store was asked for at some time, and keeps them.
+func (l *listings) publish(p *pull, entries []backend.Entry, at time.Duration, final bool) {
+	pg := page{rows: pack(entries), to: p.from, final: final}
+	if len(entries) > 0 {
+		pg.to = entries[len(entries)-1].Key
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cache.stats.listMisses.Add(1)
-	pg := page{rows: rows, to: p.from, final: final}
-	if len(rows) > 0 {
-		pg.to = rows[len(rows)-1].Key
-	}
+	p.at = at
 	l.land(p, &flight{page: pg})
 	from := p.from
 	p.from = pg.to
 	if !l.expired(p.at) {
 		l.keep(p, from, pg)
 	}
-	return pg
 }
 
 // land ends the flight of a pull, if it has one, with that outcome. Needs the lock.

@@ -44,7 +44,7 @@ func (g *gate) pass(op, key string) error {
 func TestSlowList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answers gate
-		c := rows(2, Config{})
+		c := chunked(2, Config{})
 		m, s := fixture(c, mem.Config{Lost: answers.pass, Page: 5})
 		put(t, m.Store, "d/1", "d/2", "d/4", "d/5")
 		open := answers.close("list", "d/")
@@ -67,7 +67,7 @@ func TestSlowList(t *testing.T) {
 	})
 	// A listing is patched with what happens to it while it is read: a busy directory stays cached.
 	synctest.Test(t, func(t *testing.T) {
-		c := rows(2, Config{})
+		c := chunked(2, Config{})
 		m, s := fixture(c, mem.Config{Page: 10})
 		put(t, m.Store, "d/1", "d/2", "d/4", "d/5", "d/6")
 		m.are(t, "setup", none{"put": 5})
@@ -130,7 +130,7 @@ func TestOldPull(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var answers gate
-				c := rows(2, Config{})
+				c := chunked(2, Config{})
 				m, s := fixture(c, mem.Config{Page: 5, Lost: answers.pass})
 				put(t, m.Store, "k0", "k1", "k2", "k3", "k5", "k6")
 				n := 0

@@ -111,7 +111,7 @@ func TestErrorsNotKept(t *testing.T) {
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hang atomic.Bool
-		c := rows(10, Config{})
+		c := chunked(10, Config{})
 		m, s := fixture(c, mem.Config{Page: 10, Delay: func(string, string) time.Duration {
 			if hang.Load() {
 				return time.Hour // or until the context ends
@@ -197,7 +197,7 @@ func TestConfirm(t *testing.T) {
 }
 
 func TestMany(t *testing.T) {
-	c := rows(5, Config{Memory: 128 << 10})
+	c := chunked(5, Config{Memory: 128 << 10})
 	m, s := fixture(c, mem.Config{Page: 7})
 	other := c.Wrap("other", mem.New(mem.Config{}))
 	var wg sync.WaitGroup

@@ -22,6 +22,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 		}
 		for last := opts.After; ; {
 			var answer page
+			opts.Ask()
 			if _, err := s.client.ListObjectsV2(ctx, in, answer.read); err != nil {
 				yield(backend.Entry{}, wrap("list", prefix, err))
 				return
