@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -50,28 +52,60 @@ func (p *page) HandleDeserialize(ctx context.Context, in middleware.DeserializeI
 	if err != nil || !ok || resp.StatusCode/100 != 2 {
 		return out, meta, err
 	}
-	doc, err := io.ReadAll(resp.Body)
-	err = errors.Join(err, resp.Body.Close())
-	if err != nil {
+	body := &opening{ReadCloser: resp.Body}
+	read, root, err := parsePage(body, func() { body.kept, body.over = nil, true })
+	switch {
+	case err == nil && root != listResult:
+		resp.Body = body.again()
+		return out, meta, nil
+	case err == nil:
+		_, err = io.Copy(io.Discard, body) // so that the connection can be used again
+	}
+	if err = errors.Join(err, body.Close()); err != nil {
 		return out, meta, &smithyhttp.RequestSendError{Err: err} // is tried again
 	}
-	read, root, err := parsePage(doc)
-	switch {
-	case err == nil && root != "ListBucketResult":
-		resp.Body = io.NopCloser(bytes.NewReader(doc))
-		return out, meta, nil
-	case err != nil:
-		return out, meta, &smithyhttp.RequestSendError{Err: err}
-	}
 	*p = read
-	resp.Body = io.NopCloser(bytes.NewReader([]byte("<ListBucketResult/>")))
+	resp.Body = io.NopCloser(strings.NewReader("<" + listResult + "/>"))
 	return out, meta, nil
 }
 
-// parsePage reads a ListBucketResult (API reference, ListObjectsV2, response syntax). root is the name of the document's element, known even
-// where there is an error.
-func parsePage(doc []byte) (p page, root string, err error) {
-	r := gosax.NewReaderSize(bytes.NewReader(doc), len(doc)+1)
+// opening is a body whose first bytes are kept until it is known what they begin.
+type opening struct {
+	io.ReadCloser
+	kept []byte
+	over bool
+}
+
+func (o *opening) Read(p []byte) (int, error) {
+	n, err := o.ReadCloser.Read(p)
+	if !o.over {
+		o.kept = append(o.kept, p[:n]...)
+	}
+	return n, err
+}
+
+// again returns the body from its beginning.
+func (o *opening) again() io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(o.kept), o.ReadCloser), o.ReadCloser}
+}
+
+const listResult = "ListBucketResult" // element of the document
+
+// buffers are for reading documents. They hold the longest element, and grow where that is longer.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, 64<<10)
+	return &b
+}}
+
+// parsePage reads a ListBucketResult (API reference, ListObjectsV2, response syntax), and calls found when it is known to be one. root is the
+// name of the document's element, known even where there is an error.
+func parsePage(doc io.Reader, found func()) (p page, root string, err error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	r := gosax.NewReaderBuf(doc, *buf)
 	r.EmitSelfClosingTag = true
 	var d document
 	for {
@@ -84,8 +118,12 @@ func parsePage(doc []byte) (p page, root string, err error) {
 		}
 		switch e.Type() {
 		case gosax.EventStart:
-			if d.open(element(e)); d.root != "ListBucketResult" {
+			d.open(element(e))
+			if d.root != listResult {
 				return page{}, d.root, nil
+			}
+			if len(d.names) == 1 {
+				found()
 			}
 		case gosax.EventText:
 			t, err := gosax.Unescape(e.Bytes)
@@ -128,6 +166,7 @@ type document struct {
 	text      []byte   // of the innermost one
 	truncated bool
 	restored  bool // the row is of an object that has been restored
+	most      int  // rows, as the store says
 }
 
 // open begins an element.
@@ -138,6 +177,9 @@ func (d *document) open(name string) {
 	d.names, d.text = append(d.names, name), d.text[:0]
 	switch {
 	case len(d.names) == 2 && name == "Contents":
+		if d.objects == nil {
+			d.objects = make([]backend.Entry, 0, d.most)
+		}
 		d.objects, d.restored = append(d.objects, backend.Entry{Object: backend.Object{Partial: true}}), false
 	case len(d.names) == 2 && name == "CommonPrefixes":
 		d.prefixes = append(d.prefixes, backend.Entry{Prefix: true})
@@ -186,6 +228,9 @@ func (d *document) fact(name string) (err error) {
 		o.Archived = archived(types.StorageClass(o.StorageClass), restore, "")
 	case "EncodingType":
 		d.encoded = string(d.text) == string(types.EncodingTypeUrl)
+	case "KeyCount":
+		d.most, _ = strconv.Atoi(string(d.text))
+		d.most = max(0, min(d.most, 1000))
 	case "IsTruncated":
 		d.truncated, err = strconv.ParseBool(string(d.text))
 	case "NextContinuationToken":

@@ -1,12 +1,14 @@
 package s3
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -28,7 +30,7 @@ const pageDoc = `<?xml version="1.0" encoding="UTF-8"?>
 `
 
 func TestPage(t *testing.T) {
-	p, root, err := parsePage([]byte(pageDoc))
+	p, root, err := parsePage(strings.NewReader(pageDoc), func() {})
 	if err != nil || root != "ListBucketResult" || p.next != "a<b==" {
 		t.Fatalf("%q, next %q, %v", root, p.next, err)
 	}
@@ -48,7 +50,7 @@ func TestPage(t *testing.T) {
 
 func TestPageRefused(t *testing.T) {
 	for i := range len(strings.TrimSpace(pageDoc)) {
-		if p, root, err := parsePage([]byte(pageDoc[:i])); err == nil && root == "ListBucketResult" {
+		if p, root, err := parsePage(strings.NewReader(pageDoc[:i]), func() {}); err == nil && root == "ListBucketResult" {
 			t.Fatalf("cut at %d it is taken for whole: %v", i, p)
 		}
 	}
@@ -59,11 +61,11 @@ func TestPageRefused(t *testing.T) {
 		"<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%zz</Key></Contents></ListBucketResult>",
 		"<ListBucketResult><Contents></ListBucketResult></Contents>",
 	} {
-		if p, _, err := parsePage([]byte(doc)); err == nil {
+		if p, _, err := parsePage(strings.NewReader(doc), func() {}); err == nil {
 			t.Errorf("%s is taken for %v", doc, p)
 		}
 	}
-	if _, root, err := parsePage([]byte("<Error><Code>SlowDown</Code></Error>")); root != "Error" || err != nil {
+	if _, root, err := parsePage(strings.NewReader("<Error><Code>SlowDown</Code></Error>"), func() {}); root != "Error" || err != nil {
 		t.Errorf("%q, %v", root, err)
 	}
 }
@@ -107,7 +109,7 @@ func TestPageModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, _, err := parsePage(b)
+		p, _, err := parsePage(iotest.OneByteReader(bytes.NewReader(b)), func() {})
 		if got := p.entries(); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("%s\ngot %v, %v\nwant %v", b, got, err, want)
 		}
@@ -118,7 +120,7 @@ func FuzzPage(f *testing.F) {
 	f.Add([]byte(pageDoc))
 	f.Add([]byte("<Error><Code>SlowDown</Code></Error>"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		p, _, err := parsePage(append([]byte(nil), doc...))
+		p, _, err := parsePage(bytes.NewReader(doc), func() {})
 		for _, e := range p.entries() {
 			if err != nil {
 				t.Errorf("%v in spite of %v", e, err)
