@@ -11,8 +11,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"sluice/backend/vfs"
 )
 
 // Mode is how TLS begins on a control connection.
@@ -26,7 +24,7 @@ const (
 
 // Causes of a transfer's end that are not the data connection's own.
 var (
-	errAborted  = vfs.ErrAborted // the tree keeps nothing of an upload then
+	errAborted  = errors.New("aborted by the client")
 	errLost     = errors.New("control connection lost")
 	errShutdown = errors.New("server shutting down")
 )

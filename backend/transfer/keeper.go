@@ -20,9 +20,8 @@ type Resumption struct {
 
 // Errors of uploads that can be resumed.
 var (
-	ErrAborted = errors.New("aborted by the user") // as the cause of a context: nothing is to be kept
-	ErrBusy    = errors.New("busy")                // somebody else works on it
-	ErrGone    = errors.New("nothing to resume")   // the store does not have it any more
+	ErrBusy = errors.New("busy")              // somebody else works on it
+	ErrGone = errors.New("nothing to resume") // the store does not have it any more
 )
 
 const (

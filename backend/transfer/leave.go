@@ -27,7 +27,7 @@ func (k *keeper) cut(ctx context.Context, err error) bool {
 // worth decides whether an upload that failed with err is one that its user may want to resume.
 func (k *keeper) worth(ctx context.Context, err error) bool {
 	switch {
-	case errors.Is(context.Cause(ctx), ErrAborted), errors.Is(err, ErrAborted), errors.Is(err, ErrShort):
+	case errors.Is(err, ErrShort):
 		return false
 	case k.opts.Refuse != nil && k.opts.Refuse(err):
 		return false

@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +91,6 @@ func TestNothingKept(t *testing.T) {
 		err  error
 		rest int
 	}{
-		"aborted":  {io.ErrUnexpectedEOF, 5},
 		"refused":  {errQuota, 5},
 		"short":    {io.EOF, -5},
 		"finished": {io.EOF, 5},
@@ -103,16 +101,7 @@ func TestNothingKept(t *testing.T) {
 			cutOff(t, e, s, data[:had], io.ErrUnexpectedEOF)
 			p := partial(t, e, s)
 			wantSize(t, p, had)
-			ctx, abort := context.WithCancelCause(t.Context())
-			var r io.Reader = &endReader{p: data[:had+c.rest], err: c.err}
-			if name == "aborted" {
-				r = io.MultiReader(io.LimitReader(r, int64(had)), readFunc(func([]byte) (int, error) {
-					abort(fmt.Errorf("by ABOR: %w", ErrAborted))
-					return 0, c.err
-				}))
-			}
-			_, err := e.Resume(ctx, s, *p, 0, r, anns())
-			abort(nil)
+			_, err := e.Resume(t.Context(), s, *p, 0, &endReader{p: data[:had+c.rest], err: c.err}, anns())
 			if name == "finished" {
 				if got := content(t, s, "k"); err != nil || !bytes.Equal(got, data[:had+c.rest]) {
 					t.Errorf("%s: %v, %d bytes", name, err, len(got))

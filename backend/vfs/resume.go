@@ -16,9 +16,6 @@ import (
 // Stat and ReadDir, for Put from there on, and for Remove, which drops it. For everybody else, and for Open and Rename, there
 // is the file that was there before, or none. It is void as soon as that file is another one or a directory has its name.
 
-// ErrAborted as the cause of a context says that the user wants an upload to leave nothing.
-var ErrAborted = transfer.ErrAborted
-
 // resumes reports whether uploads to n can be resumed.
 func (t *Tree) resumes(n node) bool {
 	return t.resume > 0 && n.mount != nil && !n.fixed && n.store().Caps().Conditional

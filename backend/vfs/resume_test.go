@@ -1,8 +1,6 @@
 package vfs
 
 import (
-	"context"
-	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -121,21 +119,13 @@ func TestResumeRights(t *testing.T) {
 	}
 }
 
-// What is not kept: a file with a unique name, what breaks a quota, what the user aborts, and anything without Config.Resume.
+// What is not kept: a file with a unique name, what breaks a quota, and anything without Config.Resume.
 func TestNotKept(t *testing.T) {
 	s, tree := resuming(t, Mount{Rights: Full}, "f")
 	cutPut(t, tree, "/unique", 0, "a name that was made up for it", PutOptions{Create: true})
 	quota := io.MultiReader(strings.NewReader("more than is allowed"), readFunc(func([]byte) (int, error) { return 0, ErrQuota }))
 	_, err := tree.Put(t.Context(), "/big", 0, quota, PutOptions{})
 	wantErr(t, "quota", err, ErrQuota)
-	ctx, abort := context.WithCancelCause(t.Context())
-	aborted := io.MultiReader(strings.NewReader("more than a single part"), readFunc(func([]byte) (int, error) {
-		abort(ErrAborted)
-		return 0, errors.New("the connection was closed")
-	}))
-	if _, err := tree.Put(ctx, "/aborted", 0, aborted, PutOptions{}); err == nil {
-		t.Error("an aborted upload succeeded")
-	}
 	off := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
 	before := s.Count("list")
 	cutPut(t, off, "/new", 0, "more than a single part", PutOptions{})

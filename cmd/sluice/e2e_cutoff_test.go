@@ -144,7 +144,7 @@ func TestE2ECutOff(t *testing.T) {
 			}
 			d.untouched(old)
 		})
-	})
+	}, adding("transfer: {resume: 0s}"))
 }
 
 // untouched checks that the store is as before the cut uploads. The server may still be cleaning up.

@@ -17,7 +17,7 @@ import (
 // replica runs another program on the same store.
 func (d *daemon) replica() *daemon {
 	d.t.Helper()
-	return startOn(d.t, d.place, resuming)
+	return startOn(d.t, d.place)
 }
 
 // kill ends the program as nothing else does.
@@ -143,7 +143,7 @@ func TestE2EResumeCut(t *testing.T) {
 				c.cmd(250, "DELE new")
 			})
 		}
-	}, resuming)
+	})
 }
 
 // TestE2EResumeKilledClient kills curl and lftp in the middle of an upload; the next one goes on, by APPE and by REST.
@@ -174,7 +174,7 @@ func TestE2EResumeKilledClient(t *testing.T) {
 				d.whole(name, sum)
 			})
 		}
-	}, resuming)
+	})
 }
 
 // TestE2EResumeKilledServer kills the program itself in the middle of an upload. Started anew, or as another replica on the
@@ -194,7 +194,7 @@ func TestE2EResumeKilledServer(t *testing.T) {
 			run(t, next.curl("-C", "-", "-T", path, next.url(false, name)))
 			next.whole(name, sum)
 		}
-	}, resuming)
+	})
 }
 
 // TestE2EResumeDrained stops the program as a service manager does: what is cut off when the grace is over can go on elsewhere, to the
@@ -220,21 +220,20 @@ func TestE2EResumeDrained(t *testing.T) {
 		run(t, other.curl("-C", "-", "-T", path, other.url(false, "file")))
 		other.whole("file", sum)
 		d.serve()
-	}, resuming)
+	})
 }
 
-// TestE2EResumeAborted: what the user aborts, or begins anew, is not kept.
-func TestE2EResumeAborted(t *testing.T) {
+// TestE2EResumeDropped: what the user deletes, or begins anew, is not kept; what he aborts is.
+func TestE2EResumeDropped(t *testing.T) {
 	stores(t, func(t *testing.T, d *daemon) {
 		for _, size := range []int64{1000, 30 << 20} {
 			c := d.dial()
 			c.upload("new", randomBytes(3, size))
 			c.cmd(426, "ABOR")
 			c.expect(226)
-			if got := d.size("new"); got != -1 {
+			if got := d.size("new"); got <= 0 || got > size {
 				t.Errorf("SIZE is %d after ABOR", got)
 			}
-			d.clean()
 
 			_, raw := c.upload("new", randomBytes(3, size))
 			_ = raw.CloseWrite()
@@ -257,8 +256,5 @@ func TestE2EResumeAborted(t *testing.T) {
 			c.cmd(250, "DELE new")
 			d.clean()
 		}
-	}, resuming)
+	})
 }
-
-// resuming keeps uploads that were cut off.
-var resuming = adding("transfer: {resume: 24h}")

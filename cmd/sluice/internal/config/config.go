@@ -36,7 +36,7 @@ func Default() *Config {
 			Stall: 2 * time.Minute, Port: 10 * time.Second,
 		},
 		TLS:      TLS{Required: true, MinVersion: "1.2", CloseNotify: "strict", CCC: "off"},
-		Transfer: Transfer{Compression: true},
+		Transfer: Transfer{Compression: true, Resume: 24 * time.Hour},
 		Cache:    Cache{Memory: 64 << 20, TTL: 30 * time.Second, NegativeTTL: 5 * time.Second},
 	}
 }
@@ -232,7 +232,7 @@ type Cache struct {
 type Transfer struct {
 	Memory      Memory        `yaml:"memory"`      // for the buffers of all transfers; default auto
 	Compression bool          `yaml:"compression"` // MODE Z; default true
-	Resume      time.Duration `yaml:"resume"`      // how long what has come of an upload that was cut off is kept for its user, such as 24h; default 0: not at all
+	Resume      time.Duration `yaml:"resume"`      // how long what has come of an upload that was cut off is kept for its user, and is a file of that length to him; default 24 h; 0: not at all
 }
 
 // Admin is the HTTP listener for health checks.
