@@ -89,6 +89,11 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	return s.written(dst, from.Size, quoted(r.ETag), r.LastModified, a), nil
 }
 
+// Move implements backend.Store: a flat namespace has no rename.
+func (s *Store) Move(_ context.Context, dst, src string, _ backend.MoveOptions) (backend.Object, error) {
+	return backend.Object{}, fmt.Errorf("azure move %s to %s: %w", src, dst, backend.ErrUnsupported)
+}
+
 func (s *Store) copyBlock(ctx context.Context, dst string, from backend.Object, tags int64, put backend.PutOptions) (backend.Object, error) {
 	u := newUpload(s, dst, newName(), put)
 	if tags > 0 {

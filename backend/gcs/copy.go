@@ -115,34 +115,3 @@ func covers(m, old map[string]string) bool {
 	}
 	return true
 }
-
-// Move makes src the object dst in one step (objects.move): there is no moment with both names or neither, no byte moves, and
-// the attributes stay. opts.If is on dst; opts.Replace is not for it. A missing src is ErrNotExist.
-func (s *Store) Move(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
-	if err := checkKey(dst, src); err != nil {
-		return backend.Object{}, err
-	}
-	if opts.Replace != nil || dst == src {
-		return backend.Object{}, fmt.Errorf("gcs move %s to %s: %w", src, dst, backend.ErrUnsupported)
-	}
-	from, err := s.source(ctx, "move", src, opts.SrcETag)
-	if err != nil {
-		return backend.Object{}, err
-	}
-	var w watch
-	a, err := s.handle(src).If(storage.Conditions{GenerationMatch: from.Generation}).Move(watched(ctx, &w), storage.MoveObjectDestination{
-		Object: dst, Conditions: conditions(opts.If),
-	})
-	if err == nil {
-		return object(a), nil
-	}
-	err = wrap("move", src+" to "+dst, err)
-	lost := errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrUnavailable)
-	if w.tries > 1 && lost { // the answer of a try that did it may be lost
-		_, statErr := s.Stat(ctx, src)
-		if a, ok := s.made(ctx, dst, from.Size, from.CRC32C); ok && errors.Is(statErr, backend.ErrNotExist) && a.Generation > from.Generation {
-			return object(a), nil
-		}
-	}
-	return backend.Object{}, unmet(opts.If, err)
-}

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"cloud.google.com/go/storage"
 
@@ -31,7 +32,7 @@ import (
 var caps = backend.Caps{
 	Name: "gcs", MaxKey: 1024, MaxObject: 5 << 40, MaxPut: 5 << 40,
 	MinPart: 1, MaxPart: 5 << 40, MaxParts: 10_000, PartConcurrency: 8,
-	CopyPart: true, CopyWhole: true, MaxCopyPart: 5 << 40, MaxCopy: 5 << 40, Conditional: true, ListMetadata: true,
+	CopyPart: true, CopyWhole: true, MaxCopyPart: 5 << 40, MaxCopy: 5 << 40, Move: true, Conditional: true, ListMetadata: true,
 }
 
 // Store is one bucket.
@@ -43,7 +44,8 @@ type Store struct {
 	endpoint string // without a slash behind it; empty: the SDK's
 	key      []byte // customer key; nil: none
 	retry    patience
-	slice    int64 // bytes of a range that are copied in one go
+	slice    int64       // bytes of a range that are copied in one go
+	immobile atomic.Bool // the server has no objects.move
 }
 
 var _ backend.Store = (*Store)(nil)

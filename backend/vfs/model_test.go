@@ -15,7 +15,9 @@ func configs() map[string]mem.Config {
 	parts.MinPart, parts.MaxPut, parts.MaxCopy, parts.MaxCopyPart = 4, 40, 50, 60
 	plain := mem.DefaultCaps()
 	plain.CopyPart, plain.ListMetadata, plain.MaxCopy = false, false, 30
-	return map[string]mem.Config{"mem": {}, "small pages": {Page: 2}, "parts": {Caps: &parts}, "plain": {Caps: &plain, Page: 1}}
+	moves := mem.DefaultCaps()
+	moves.Move = true
+	return map[string]mem.Config{"mem": {}, "moves": {Caps: &moves}, "small pages": {Page: 2}, "parts": {Caps: &parts}, "plain": {Caps: &plain, Page: 1}}
 }
 
 func TestModel(t *testing.T) {

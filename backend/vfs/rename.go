@@ -14,9 +14,9 @@ import (
 // finishTimeout bounds what is done after the point of no return of a rename, which the end of the caller's context does not stop.
 const finishTimeout = 10 * time.Minute
 
-// Rename implements FS. A file is copied inside its store, or through this process into another store, and then deleted;
-// if it was changed meanwhile, the copy goes instead, and ErrChanged is the answer. Whatever fails, the content stays under at least
-// one of the names.
+// Rename implements FS. A file is moved in one step where its store can do that. Else it is copied inside its store, or through
+// this process into another store, and then deleted; if it was changed meanwhile, the copy goes instead, and ErrChanged is the
+// answer. Whatever fails, the content stays under at least one of the names.
 //
 // A directory is copied completely before anything of it is deleted. It must stay in its store and hold no more than
 // Config.RenameLimit objects: ErrUnsupported otherwise. See Recover for what a crash leaves.
@@ -94,9 +94,12 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	if old != nil {
 		cond = backend.Condition{ETag: old.ETag}
 	}
+	err := t.moveFile(ctx, src, dst, &file, cond)
+	if !errors.Is(err, backend.ErrUnsupported) {
+		return err
+	}
 	opts := backend.CopyOptions{If: cond, StorageClass: dst.mount.StorageClass}
 	var made backend.Object
-	var err error
 	if src.mount.id == dst.mount.id {
 		opts.StorageClass = cmp.Or(opts.StorageClass, file.StorageClass)
 		opts.Replace = retyped(src, dst, file, opts.StorageClass)
@@ -111,7 +114,7 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	defer cancel()
 	if err = t.keepParent(ctx, src, src.key()); err == nil {
 		err = deleteVersion(ctx, src.store(), file)
-		if err != nil && !errors.Is(err, backend.ErrChanged) {
+		if err != nil && !errors.Is(err, backend.ErrChanged) && !errors.Is(err, backend.ErrPermission) {
 			return err // nobody knows whether the source is gone: the copy stays
 		}
 	}
@@ -120,6 +123,27 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 			return fmt.Errorf("%w (and the copy stays: %s)", err, undo.Error())
 		}
 	}
+	return err
+}
+
+// moveFile is renameFile in one step. ErrUnsupported where the store has none, and where the file would change its store or class on
+// the way.
+func (t *Tree) moveFile(ctx context.Context, src, dst node, file *backend.Object, cond backend.Condition) error {
+	class := cmp.Or(dst.mount.StorageClass, file.StorageClass)
+	if src.mount.id != dst.mount.id || class != file.StorageClass || !src.store().Caps().Move {
+		return backend.ErrUnsupported
+	}
+	if a := retyped(src, dst, *file, class); a != nil { // under its old name, where it is no matter if that is all that happens
+		now, err := t.engine.Copy(ctx, src.store(), src.key(), *file, backend.CopyOptions{If: backend.Condition{ETag: file.ETag}, Replace: a})
+		if err != nil {
+			return err
+		}
+		*file = now
+	}
+	if err := t.keepParent(ctx, src, src.key()); err != nil {
+		return err
+	}
+	_, err := t.engine.Move(ctx, src.store(), dst.key(), *file, backend.MoveOptions{If: cond})
 	return err
 }
 
