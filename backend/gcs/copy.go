@@ -33,8 +33,9 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 			if opts.StorageClass != "" {
 				attrs.StorageClass = opts.StorageClass
 			}
+			s.cfg.Protection.apply(dst, &attrs)
 			if opts.Replace != nil {
-				attrs = s.describeAs(*opts.Replace)
+				attrs = s.describeAs(dst, *opts.Replace)
 			}
 			a, err = s.rewrite(ctx, dst, from, attrs, opts.If)
 		}
@@ -101,6 +102,7 @@ func (s *Store) replace(ctx context.Context, is *storage.ObjectAttrs, opts backe
 		}
 		return s.handle(is.Name).If(here).Update(ctx, storage.ObjectAttrsToUpdate{ContentType: attrs.ContentType, Metadata: attrs.Metadata})
 	}
+	s.cfg.Protection.apply(is.Name, &attrs)
 	copier := s.handle(is.Name).If(here).CopierFrom(s.handle(is.Name).If(here))
 	copier.ObjectAttrs, copier.DestinationKMSKeyName = attrs, s.cfg.KMSKey
 	return copier.Run(ctx)

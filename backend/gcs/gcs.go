@@ -145,7 +145,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	}
 	sum := crc32.Checksum(p, castagnoli)
 	var w watch
-	a, err := s.send(watched(ctx, &w), under(s.handle(key), opts.If), s.describeAs(opts.Attributes), known(p, sum))
+	a, err := s.send(watched(ctx, &w), under(s.handle(key), opts.If), s.describeAs(key, opts.Attributes), known(p, sum))
 	if err != nil {
 		err = unmet(opts.If, wrap("put", key, err))
 		if errors.Is(err, backend.ErrChanged) && w.tries > 1 {

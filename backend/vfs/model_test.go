@@ -1,6 +1,7 @@
 package vfs_test
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -45,6 +46,33 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it waits now and then
 			vfstest.Faults(t, func(*testing.T) (backend.Store, string) { return mem.New(cfg), "" })
+		})
+	}
+}
+
+func TestHeld(t *testing.T) {
+	for name, cfg := range configs() {
+		if cfg.Caps != nil && cfg.Caps.MaxPut < 1<<20 {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			vfstest.Held(t, func(t *testing.T) backend.Store {
+				held := false
+				cfg.Fault = func(op, key string) error {
+					if held && key == "held" && slices.Contains([]string{"put", "commit", "copy", "move", "delete"}, op) || held && key == "other" && op == "move" {
+						return backend.ErrPermission
+					}
+					return nil
+				}
+				s := mem.New(cfg)
+				for _, key := range []string{"held", "free"} {
+					if _, err := s.Put(t.Context(), key, []byte(key), backend.PutOptions{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				held = true
+				return s
+			})
 		})
 	}
 }
