@@ -44,7 +44,8 @@ func (t *Tree) rename(ctx context.Context, from, to string) error {
 	if src.mount != dst.mount && dst.allow(Create) != nil {
 		return ErrPermission
 	}
-	e, err := t.lookup(ctx, src)
+	t.survey(ctx, src)
+	e, err := t.look(ctx, src, statRow)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,8 @@ func (t *Tree) rename(ctx context.Context, from, to string) error {
 	if e.dir && one && strings.HasPrefix(dst.dir(), src.dir()) {
 		return fmt.Errorf("into itself: %w", ErrName)
 	}
-	old, err := t.lookup(ctx, dst)
+	t.survey(ctx, dst)
+	old, err := t.look(ctx, dst, statRow)
 	switch {
 	case err != nil:
 		return err
@@ -93,6 +95,16 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	cond := backend.Condition{Absent: true}
 	if old != nil {
 		cond = backend.Condition{ETag: old.ETag}
+	}
+	if file.Partial && typed(src, dst) { // a copy with another type must name all the rest
+		e, err := statFile(ctx, src)
+		switch {
+		case err != nil:
+			return err
+		case e.file == nil || e.file.ETag != file.ETag:
+			return backend.ErrChanged
+		}
+		file = *e.file
 	}
 	err := t.moveFile(ctx, src, dst, &file, cond)
 	if !errors.Is(err, backend.ErrUnsupported) {
@@ -150,14 +162,16 @@ func (t *Tree) moveFile(ctx context.Context, src, dst node, file *backend.Object
 // retyped returns the attributes of a file whose old name, such as that of an upload under way, told no type and whose new name
 // does. Otherwise the copy keeps what the file has: nil.
 func retyped(src, dst node, file backend.Object, class string) *backend.Attributes {
-	t := contentType(dst.base())
-	if t == "" || contentType(src.base()) != "" || file.ContentType != "" && file.ContentType != "application/octet-stream" {
+	if !typed(src, dst) || file.ContentType != "" && file.ContentType != "application/octet-stream" {
 		return nil
 	}
 	a := file.Attributes()
-	a.ContentType, a.StorageClass = t, class
+	a.ContentType, a.StorageClass = contentType(dst.base()), class
 	return &a
 }
+
+// typed reports whether the name dst tells a type and src does not.
+func typed(src, dst node) bool { return contentType(dst.base()) != "" && contentType(src.base()) == "" }
 
 // deleteVersion deletes an object if it is still the version obj. ErrChanged means that there is another one; that it is
 // gone already is no error.

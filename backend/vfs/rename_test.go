@@ -437,3 +437,42 @@ func TestRenameDirCancelled(t *testing.T) {
 	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(ctx, "/d", "/e"), context.Canceled)
 	wantKeys(t, s, before...)
 }
+
+// rowed answers whoever allows it with what a row of a listing shows.
+type rowed struct{ *mem.Store }
+
+func (r rowed) Stat(ctx context.Context, key string) (backend.Object, error) {
+	o, err := r.Store.Stat(ctx, key)
+	if err == nil && backend.PartialAllowed(ctx) {
+		o = backend.Object{Key: o.Key, Size: o.Size, Updated: o.Updated, ETag: o.ETag, StorageClass: o.StorageClass, Partial: true}
+	}
+	return o, err
+}
+
+// What a rename has seen of a file in a listing alone is not all that the file is.
+func TestRenamePartial(t *testing.T) {
+	for _, moves := range []bool{false, true} {
+		caps := mem.DefaultCaps()
+		caps.Move, caps.ListMetadata = moves, false
+		s := rowed{mem.New(mem.Config{Caps: &caps})}
+		other := mem.New(mem.Config{})
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full}, Mount{Path: "/other", Store: other, Rights: Full})
+		for from, to := range map[string]string{"/a": "/b", "/c.part": "/c.csv", "/e": "/other/e"} {
+			put(t, s, from[1:], []byte("content"), map[string]string{"k": "v"})
+			wantErr(t, from, tree.Rename(t.Context(), from, to), nil)
+			info, err := tree.Stat(t.Context(), to)
+			if err != nil || info.Object.Metadata["k"] != "v" || read(t, tree, to) != "content" {
+				t.Errorf("moves %v: %s: %+v, %v", moves, to, info, err)
+			}
+			if typ := info.Object.ContentType; to == "/c.csv" && typ != contentType(to) {
+				t.Errorf("moves %v: type %q", moves, typ)
+			}
+		}
+		// An empty object may be a directory of another tool: its row does not tell.
+		put(t, s, "folder", nil, map[string]string{"hdi_isfolder": "true"})
+		wantErr(t, "remove", tree.Remove(t.Context(), "/folder"), ErrIsDir)
+		wantErr(t, "mkdir", tree.Mkdir(t.Context(), "/folder"), ErrExist)
+		wantErr(t, "rmdir", tree.Rmdir(t.Context(), "/folder"), nil)
+		wantKeys(t, s.Store, "b", "c.csv")
+	}
+}
