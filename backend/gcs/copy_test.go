@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/backend"
+	"sluice/backend/vfs/vfstest"
 )
 
 // TestCopy: a copy keeps what the driver does not know of, in the class of its source, and is the version that was looked at.
@@ -321,4 +322,12 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s %s opens its source with %q", call.op, call.name, got)
 		}
 	}
+}
+
+// TestAppends: what is there stays there, and of a cut head alone the bytes are read.
+func TestAppends(t *testing.T) {
+	vfstest.Appends(t, func(t *testing.T) (backend.Store, func() int) {
+		c := newCloud(t)
+		return c.open(Config{}), func() int { return len(c.calls("read")) }
+	})
 }

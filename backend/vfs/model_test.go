@@ -76,3 +76,16 @@ func TestHeld(t *testing.T) {
 		})
 	}
 }
+
+func TestAppends(t *testing.T) {
+	parts := mem.DefaultCaps()
+	parts.MinPart = 5000
+	for name, caps := range map[string]backend.Caps{"any part": mem.DefaultCaps(), "large parts": parts} {
+		t.Run(name, func(t *testing.T) {
+			vfstest.Appends(t, func(*testing.T) (backend.Store, func() int) {
+				s := mem.New(mem.Config{Caps: &caps})
+				return s, func() int { return s.Count("open") }
+			})
+		})
+	}
+}
