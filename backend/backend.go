@@ -52,6 +52,11 @@ type Store interface {
 	// in parts with Upload.CopyPart.
 	Copy(ctx context.Context, dst, src string, opts CopyOptions) (Object, error)
 
+	// Move makes the object src the object dst in one step, with its attributes: nobody sees both or neither, and what was at dst
+	// is replaced. ErrNotExist where there is no src. ErrUnsupported where Caps.Move is false, or where the server turns out to
+	// lack it: then Copy and Delete do it in two steps. dst is another key than src.
+	Move(ctx context.Context, dst, src string, opts MoveOptions) (Object, error)
+
 	// Delete removes the object at key. Deleting a missing key is not an error, unless a condition demands an object.
 	Delete(ctx context.Context, key string, opts DeleteOptions) error
 
@@ -192,6 +197,12 @@ type CopyOptions struct {
 	StorageClass string
 }
 
+// MoveOptions belong to Move.
+type MoveOptions struct {
+	If      Condition // on the destination
+	SrcETag string    // move this version or fail with ErrChanged; a missing object is ErrChanged too
+}
+
 // CopyPartOptions belong to Upload.CopyPart.
 type CopyPartOptions struct {
 	SrcETag string // copy this version or fail with ErrChanged
@@ -222,7 +233,8 @@ type Caps struct {
 	CopyWhole       bool  // CopyPart costs next to nothing for a whole object, but for a range of one as much as reading and writing it
 	MaxCopyPart     int64 // largest length of one CopyPart
 	MaxCopy         int64 // largest object that one Copy can copy
-	Conditional     bool  // Put, Commit and Copy check their Condition, Delete its ETag
+	Move            bool  // Move works
+	Conditional     bool  // Put, Commit, Copy and Move check their Condition, Delete its ETag
 	ListRemembered  bool  // what a listing has shown or shown to be missing answers Stat and List for a while (package cache)
 	ListMetadata    bool  // list rows carry ModTime, ContentType and Metadata: they are not Partial
 }

@@ -23,15 +23,15 @@ func chunked(n int, cfg Config) *Cache {
 }
 
 func TestStore(t *testing.T) {
-	partial := mem.DefaultCaps()
-	partial.ListMetadata = false
+	partial, moves := mem.DefaultCaps(), mem.DefaultCaps()
+	partial.ListMetadata, moves.Move = false, true
 	for _, tt := range []struct {
 		name  string
 		cache *Cache
 		mem   mem.Config
 	}{
 		{"defaults", New(Config{}), mem.Config{}},
-		{"chunks of two", chunked(2, Config{}), mem.Config{Page: 3}},
+		{"chunks of two", chunked(2, Config{}), mem.Config{Page: 3, Caps: &moves}},
 		{"partial rows", chunked(3, Config{}), mem.Config{Page: 3, Caps: &partial}},
 		{"little memory", chunked(2, Config{Memory: 64 << 10}), mem.Config{Page: 2}},
 		{"no memory", New(Config{Memory: -1}), mem.Config{Page: 3}},

@@ -51,6 +51,13 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	return obj, err
 }
 
+// Move implements backend.Store: two keys change.
+func (s *Store) Move(ctx context.Context, dst, src string, opts backend.MoveOptions) (backend.Object, error) {
+	return s.change(src, absent, func() (backend.Object, error) {
+		return s.mutate(dst, func() (backend.Object, error) { return s.inner.Move(ctx, dst, src, opts) })
+	})
+}
+
 // Delete implements backend.Store.
 func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
 	_, err := s.change(key, absent, func() (backend.Object, error) {

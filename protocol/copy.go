@@ -43,7 +43,7 @@ func (s *session) siteCopy(t *transfer, arg string) job {
 // siteCpfr and siteCpto are the same in two steps, for names with blanks (ProFTPD, mod_copy).
 func (s *session) siteCpfr(ctx context.Context, arg string) (wire.Reply, error) {
 	name := s.path(arg)
-	if _, err := s.account.FS.Stat(ctx, name); err != nil {
+	if _, err := s.account.FS.Stat(backend.AllowPartial(ctx), name); err != nil {
 		return wire.Reply{}, err
 	}
 	s.copying = name

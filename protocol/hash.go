@@ -54,7 +54,7 @@ func (s *session) hash(t *transfer, arg string) job {
 		if t.limit != nil {
 			length = *t.limit - t.rest
 		}
-		sum, n, err := t.sum(ctx, name, digest, t.rest, length)
+		sum, n, err := t.fs.Hash(ctx, name, digest, t.rest, length)
 		if err != nil {
 			return wire.Reply{}, err
 		}
@@ -72,7 +72,7 @@ func (s *session) digestOf(t *transfer, verb string, code int, arg string) job {
 		if err != nil {
 			return wire.Reply{}, err
 		}
-		sum, _, err := t.sum(ctx, name, digest, offset, length)
+		sum, _, err := t.fs.Hash(ctx, name, digest, offset, length)
 		if err != nil {
 			return wire.Reply{}, err
 		}
@@ -91,7 +91,9 @@ func (t *transfer) hashRange(ctx context.Context, arg string, abs func(string) s
 		if path, rest, err = wire.CutQuoted(arg); err != nil {
 			return "", 0, 0, err
 		}
-	} else if _, err := t.fs.Stat(ctx, abs(arg)); errors.Is(err, backend.ErrNotExist) {
+	} else if _, err := wire.Number(arg[strings.LastIndexByte(arg, ' ')+1:]); err != nil {
+		return abs(arg), 0, -1, nil
+	} else if _, err := t.fs.Stat(backend.AllowPartial(ctx), abs(arg)); errors.Is(err, backend.ErrNotExist) {
 		f := strings.Split(arg, " ")
 		n := len(f)
 		for n > 1 && len(f)-n < 2 {
@@ -116,22 +118,6 @@ func (t *transfer) hashRange(ctx context.Context, arg string, abs func(string) s
 		return abs(path), first, last - first, nil
 	}
 	return "", 0, 0, wire.ErrArgument
-}
-
-// sum returns the digest of a range of a file and the length of that range.
-func (t *transfer) sum(ctx context.Context, name, digest string, offset, length int64) (sum []byte, n int64, err error) {
-	info, err := t.fs.Stat(ctx, name)
-	switch {
-	case err != nil:
-		return nil, 0, err
-	case info.Dir:
-		return nil, 0, vfs.ErrIsDir
-	}
-	if n = length; n < 0 {
-		n = info.Size - offset
-	}
-	sum, err = t.fs.Hash(ctx, name, digest, offset, length)
-	return sum, n, err
 }
 
 // cutNumbers reads two numbers.

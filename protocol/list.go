@@ -163,7 +163,7 @@ func (t *transfer) isPattern(ctx context.Context, arg string) (bool, error) {
 			return false, nil
 		}
 	}
-	_, err := t.fs.Stat(ctx, t.name)
+	_, err := t.fs.Stat(backend.AllowPartial(ctx), t.name)
 	switch {
 	case err == nil:
 		return false, nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/backend"
 	"sluice/backend/vfs"
 	"sluice/protocol/wire"
 )
@@ -79,7 +80,7 @@ func (s *session) siteMkdir(ctx context.Context, arg string) (wire.Reply, error)
 		if i < len(name) && name[i] != '/' {
 			continue
 		}
-		if info, err := s.account.FS.Stat(ctx, name[:i]); err == nil && info.Dir {
+		if info, err := s.account.FS.Stat(backend.AllowPartial(ctx), name[:i]); err == nil && info.Dir {
 			continue
 		}
 		if err := s.account.FS.Mkdir(ctx, name[:i]); err != nil {
@@ -96,7 +97,7 @@ func (s *session) siteChmod(ctx context.Context, arg string) (wire.Reply, error)
 	if name == "" || strings.Trim(mode, "01234567") != "" || len(mode) > 4 {
 		return reply(501, "Syntax: "+s.srv.site["CHMOD"].help), nil
 	}
-	if _, err := s.account.FS.Stat(ctx, s.path(name)); err != nil && !hidden(err) {
+	if _, err := s.account.FS.Stat(backend.AllowPartial(ctx), s.path(name)); err != nil && !hidden(err) {
 		return wire.Reply{}, err
 	}
 	return reply(200, "Noted; files have no mode here"), nil
@@ -172,7 +173,7 @@ func (s *session) quota() (used, limit int64) {
 // avbl is how many bytes may still be stored (draft-peterson-streamlined-ftp-command-extensions-10 4). An object store has no
 // end of its own.
 func (s *session) avbl(ctx context.Context, arg string) (wire.Reply, error) {
-	info, err := s.account.FS.Stat(ctx, s.path(arg))
+	info, err := s.account.FS.Stat(backend.AllowPartial(ctx), s.path(arg))
 	switch {
 	case err != nil:
 		return wire.Reply{}, err

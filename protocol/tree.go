@@ -27,7 +27,7 @@ func (s *session) cwdTo(ctx context.Context, arg string) (wire.Reply, error) {
 	if arg == "" || arg == "~" {
 		name = wire.Join("/", s.account.Home)
 	}
-	info, err := s.account.FS.Stat(ctx, name)
+	info, err := s.account.FS.Stat(backend.AllowPartial(ctx), name)
 	switch {
 	case err != nil:
 		return wire.Reply{}, err
@@ -78,7 +78,7 @@ func (s *session) rnfr(ctx context.Context, arg string) (wire.Reply, error) {
 	if name == "/" {
 		return wire.Reply{}, fmt.Errorf("the root: %w", backend.ErrPermission)
 	}
-	switch info, err := s.account.FS.Stat(ctx, name); {
+	switch info, err := s.account.FS.Stat(backend.AllowPartial(ctx), name); {
 	case err != nil && !hidden(err):
 		return wire.Reply{}, err
 	case err == nil && !info.Rights.Has(vfs.Rename):
@@ -110,7 +110,7 @@ func (s *session) rnto(t *transfer, arg string) job {
 
 // size answers with the stored size for every TYPE: clients ask before they have set one (RFC 3659 4).
 func (s *session) size(ctx context.Context, arg string) (wire.Reply, error) {
-	info, err := s.file(ctx, arg)
+	info, err := s.file(backend.AllowPartial(ctx), arg)
 	if err != nil {
 		return wire.Reply{}, err
 	}

@@ -165,9 +165,11 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	}
 	ctx, sent := counted(ctx)
 	crc := crc64nvme.Checksum(p) // the polynomial of Azure's CRC-64 is the same
+	mode, until, hold := s.cfg.Protection.lock(key)
 	r, err := s.blob(key).Upload(ctx, newContent(p), &blockblob.UploadOptions{
 		HTTPHeaders: headers(opts.Attributes), Metadata: metadata(key, int64(len(p)), opts.Attributes), Tier: s.tier(opts.Attributes),
 		AccessConditions: condition(opts.If), CPKInfo: s.encrypt, CPKScopeInfo: s.scope, TransactionalValidation: blob.TransferValidationTypeCRC64(crc),
+		Tags: s.cfg.Protection.label(key), ImmutabilityPolicyMode: mode, ImmutabilityPolicyExpiryTime: until, LegalHold: hold,
 	})
 	if err != nil {
 		err = unmet(opts.If, wrap(ctx, "put", key, err))

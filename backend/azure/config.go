@@ -33,7 +33,8 @@ type Config struct {
 	AccessTier       string // of new objects: Hot, Cool, Cold, Smart or Archive; default: the account's
 	EncryptionKey    string // the customer's own key, 32 bytes in base64
 	EncryptionScope  string // not with EncryptionKey
-	PageSize         int    // entries a page of a listing; default and most 5000
+	Protection       Protection
+	PageSize         int // entries a page of a listing; default and most 5000
 }
 
 // retries wait about a minute in all, as long as a client waits with patience.
@@ -65,7 +66,7 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 // open returns the store whose requests go through a transport. login is asked for credentials where none are given.
 func open(cfg Config, transport policy.Transporter, login func() (azcore.TokenCredential, error)) (*Store, error) {
 	cfg.SAS = strings.TrimPrefix(cfg.SAS, "?")
-	if err := cfg.check(); err != nil {
+	if err := errors.Join(cfg.check(), cfg.Protection.check()); err != nil {
 		return nil, err
 	}
 	s := &Store{cfg: cfg}

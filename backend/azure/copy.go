@@ -54,7 +54,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		return s.rewrite(ctx, from, p, put)
 	case from.Size == 0:
 		return s.Put(ctx, dst, nil, put)
-	case s.byBlocks.Load(), len(m) == 0 && len(p.Metadata) > 0: // where no metadata is named, that of the source is taken
+	case s.byBlocks.Load(), s.cfg.Protection.locks(), len(m) == 0 && len(p.Metadata) > 0: // Put Blob From URL locks nothing, and where no metadata is named, it takes that of the source
 		return s.copyBlock(ctx, dst, from, value(p.TagCount), put)
 	}
 	tags := value(p.TagCount)
@@ -87,6 +87,11 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		return backend.Object{}, err
 	}
 	return s.written(dst, from.Size, quoted(r.ETag), r.LastModified, a), nil
+}
+
+// Move implements backend.Store: a flat namespace has no rename.
+func (s *Store) Move(_ context.Context, dst, src string, _ backend.MoveOptions) (backend.Object, error) {
+	return backend.Object{}, fmt.Errorf("azure move %s to %s: %w", src, dst, backend.ErrUnsupported)
 }
 
 func (s *Store) copyBlock(ctx context.Context, dst string, from backend.Object, tags int64, put backend.PutOptions) (backend.Object, error) {

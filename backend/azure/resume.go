@@ -22,6 +22,7 @@ func (s *Store) ResumeUpload(ctx context.Context, key, id string, opts backend.P
 		return nil, fmt.Errorf("azure resume %s: not the id of an upload: %w", key, backend.ErrNotExist)
 	}
 	u := newUpload(s, key, n, opts)
+	u.tags = s.cfg.Protection.label(key)
 	var err error
 	if u.parts, err = u.held(ctx); err != nil {
 		return nil, err

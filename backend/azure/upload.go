@@ -55,7 +55,9 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	if err := ctx.Err(); err != nil {
 		return nil, wrap(ctx, "new upload", key, err)
 	}
-	return newUpload(s, key, newName(), opts), nil
+	u := newUpload(s, key, newName(), opts)
+	u.tags = s.cfg.Protection.label(key)
+	return u, nil
 }
 
 // begin returns the id of a new block for part n.
@@ -207,9 +209,10 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 		return backend.Object{}, err
 	}
 	a := u.opts.Attributes
+	mode, until, hold := u.store.cfg.Protection.lock(u.key)
 	r, err := u.store.blob(u.key).CommitBlockList(ctx, blocks, &blockblob.CommitBlockListOptions{
 		HTTPHeaders: headers(a), Metadata: metadata(u.key, size, a), Tags: u.tags, Tier: u.store.tier(a), AccessConditions: condition(u.opts.If),
-		CPKInfo: u.store.encrypt, CPKScopeInfo: u.store.scope,
+		CPKInfo: u.store.encrypt, CPKScopeInfo: u.store.scope, ImmutabilityPolicyMode: mode, ImmutabilityPolicyExpiryTime: until, LegalHold: hold,
 	})
 	etag, updated := quoted(r.ETag), r.LastModified
 	if err != nil {

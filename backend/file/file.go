@@ -247,6 +247,11 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	return o, nil
 }
 
+// Move implements backend.Store: the attributes of a file stand under its key, so that two places would have to change.
+func (s *Store) Move(_ context.Context, dst, src string, _ backend.MoveOptions) (backend.Object, error) {
+	return backend.Object{}, fmt.Errorf("move %q to %q: %w", src, dst, backend.ErrUnsupported)
+}
+
 // Restore implements backend.Store: a file can be read at once.
 func (s *Store) Restore(ctx context.Context, key string, _ backend.RestoreOptions) error {
 	if err := s.check(ctx, key); err != nil {

@@ -36,7 +36,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 		}
 	}
 	w := watch{kmsKey: u.store.cfg.KMSKey}
-	a, err := u.store.compose(watched(ctx, &w), under(u.store.handle(u.key), u.opts.If), names, u.store.describeAs(u.opts.Attributes), whole)
+	a, err := u.store.compose(watched(ctx, &w), under(u.store.handle(u.key), u.opts.If), names, u.store.describeAs(u.key, u.opts.Attributes), whole)
 	if err != nil {
 		err = wrap("commit", u.key, err)
 		// A lost answer, or another try that found its own object there: it may be done all the same.

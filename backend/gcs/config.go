@@ -32,7 +32,8 @@ type Config struct {
 	StorageClass    string // of objects whose writer names none; empty: the default of the bucket
 	KMSKey          string // projects/P/locations/L/keyRings/R/cryptoKeys/K that encrypts what is written; empty: the default of the bucket
 	CustomerKey     string // base64 of the 32 bytes that encrypt every object, which Google does not keep (CSEK)
-	PageSize        int    // entries a page of a listing; default and most 1000
+	Protection      Protection
+	PageSize        int // entries a page of a listing; default and most 1000
 }
 
 // patience is how failed requests are repeated: pauses grow from pause to 20 s.
@@ -56,6 +57,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 func open(ctx context.Context, cfg Config, retry patience) (*Store, error) {
 	endpoint, err := cfg.check()
 	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Protection.check(); err != nil {
 		return nil, err
 	}
 	s := &Store{cfg: cfg, retry: retry, endpoint: endpoint, slice: copySlice}

@@ -33,8 +33,9 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 			if opts.StorageClass != "" {
 				attrs.StorageClass = opts.StorageClass
 			}
+			s.cfg.Protection.apply(dst, &attrs)
 			if opts.Replace != nil {
-				attrs = s.describeAs(*opts.Replace)
+				attrs = s.describeAs(dst, *opts.Replace)
 			}
 			a, err = s.rewrite(ctx, dst, from, attrs, opts.If)
 		}
@@ -101,6 +102,7 @@ func (s *Store) replace(ctx context.Context, is *storage.ObjectAttrs, opts backe
 		}
 		return s.handle(is.Name).If(here).Update(ctx, storage.ObjectAttrsToUpdate{ContentType: attrs.ContentType, Metadata: attrs.Metadata})
 	}
+	s.cfg.Protection.apply(is.Name, &attrs)
 	copier := s.handle(is.Name).If(here).CopierFrom(s.handle(is.Name).If(here))
 	copier.ObjectAttrs, copier.DestinationKMSKeyName = attrs, s.cfg.KMSKey
 	return copier.Run(ctx)
@@ -114,35 +116,4 @@ func covers(m, old map[string]string) bool {
 		}
 	}
 	return true
-}
-
-// Move makes src the object dst in one step (objects.move): there is no moment with both names or neither, no byte moves, and
-// the attributes stay. opts.If is on dst; opts.Replace is not for it. A missing src is ErrNotExist.
-func (s *Store) Move(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
-	if err := checkKey(dst, src); err != nil {
-		return backend.Object{}, err
-	}
-	if opts.Replace != nil || dst == src {
-		return backend.Object{}, fmt.Errorf("gcs move %s to %s: %w", src, dst, backend.ErrUnsupported)
-	}
-	from, err := s.source(ctx, "move", src, opts.SrcETag)
-	if err != nil {
-		return backend.Object{}, err
-	}
-	var w watch
-	a, err := s.handle(src).If(storage.Conditions{GenerationMatch: from.Generation}).Move(watched(ctx, &w), storage.MoveObjectDestination{
-		Object: dst, Conditions: conditions(opts.If),
-	})
-	if err == nil {
-		return object(a), nil
-	}
-	err = wrap("move", src+" to "+dst, err)
-	lost := errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrUnavailable)
-	if w.tries > 1 && lost { // the answer of a try that did it may be lost
-		_, statErr := s.Stat(ctx, src)
-		if a, ok := s.made(ctx, dst, from.Size, from.CRC32C); ok && errors.Is(statErr, backend.ErrNotExist) && a.Generation > from.Generation {
-			return object(a), nil
-		}
-	}
-	return backend.Object{}, unmet(opts.If, err)
 }

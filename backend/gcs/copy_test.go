@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/backend"
+	"sluice/backend/vfs/vfstest"
 )
 
 // TestCopy: a copy keeps what the driver does not know of, in the class of its source, and is the version that was looked at.
@@ -165,20 +166,23 @@ func TestMove(t *testing.T) {
 	ctx := t.Context()
 	for name, tc := range map[string]struct {
 		fault func(call) fault
-		opts  backend.CopyOptions // an ETag "src" or "dst" stands for that of the object
+		opts  backend.MoveOptions // an ETag "src" or "dst" stands for that of the object
 		want  error
 	}{
-		"plain":               {nil, backend.CopyOptions{}, nil},
-		"both versions":       {nil, backend.CopyOptions{SrcETag: "src", If: backend.Condition{ETag: "dst"}}, nil},
-		"source replaced":     {nil, backend.CopyOptions{SrcETag: "17"}, backend.ErrChanged},
-		"target replaced":     {nil, backend.CopyOptions{If: backend.Condition{ETag: "17"}}, backend.ErrChanged},
-		"target there":        {nil, backend.CopyOptions{If: backend.Condition{Absent: true}}, backend.ErrChanged},
-		"503 once":            {on("move", 1, fault{status: 503}), backend.CopyOptions{}, nil},
-		"503 for ever":        {always("move", fault{status: 503}), backend.CopyOptions{}, backend.ErrUnavailable},
-		"lost answer":         {on("move", 1, fault{lose: true}), backend.CopyOptions{If: backend.Condition{ETag: "dst"}}, nil},
-		"reset, then refused": {on("move", 1, fault{reset: true}), backend.CopyOptions{If: backend.Condition{Absent: true}}, backend.ErrChanged},
-		"a server without it": {always("move", fault{status: 400, reason: "invalid"}), backend.CopyOptions{}, errAny},
-		"new attributes":      {nil, backend.CopyOptions{Replace: &backend.Attributes{}}, backend.ErrUnsupported},
+		"plain":               {nil, backend.MoveOptions{}, nil},
+		"both versions":       {nil, backend.MoveOptions{SrcETag: "src", If: backend.Condition{ETag: "dst"}}, nil},
+		"source replaced":     {nil, backend.MoveOptions{SrcETag: "17"}, backend.ErrChanged},
+		"target replaced":     {nil, backend.MoveOptions{If: backend.Condition{ETag: "17"}}, backend.ErrChanged},
+		"target there":        {nil, backend.MoveOptions{If: backend.Condition{Absent: true}}, backend.ErrChanged},
+		"503 once":            {on("move", 1, fault{status: 503}), backend.MoveOptions{}, nil},
+		"503 for ever":        {always("move", fault{status: 503}), backend.MoveOptions{}, backend.ErrUnavailable},
+		"lost answer":         {on("move", 1, fault{lose: true}), backend.MoveOptions{If: backend.Condition{ETag: "dst"}}, nil},
+		"reset, then refused": {on("move", 1, fault{reset: true}), backend.MoveOptions{If: backend.Condition{Absent: true}}, backend.ErrChanged},
+		"lost, and resent":    {on("move", 1, fault{lose: true}), backend.MoveOptions{SrcETag: "src", If: backend.Condition{ETag: "dst"}}, nil},
+		"without it, 400":     {always("move", fault{status: 400, reason: "invalid"}), backend.MoveOptions{SrcETag: "src"}, backend.ErrUnsupported},
+		"without it, 404":     {always("move", fault{status: 404}), backend.MoveOptions{SrcETag: "src"}, backend.ErrUnsupported},
+		"without it, 405":     {always("move", fault{status: 405}), backend.MoveOptions{}, backend.ErrUnsupported},
+		"held":                {always("move", fault{status: 403, reason: "retentionPolicyNotMet"}), backend.MoveOptions{}, backend.ErrPermission},
 	} {
 		c := newCloud(t)
 		s := c.open(Config{})
@@ -195,7 +199,7 @@ func TestMove(t *testing.T) {
 		tc.opts.SrcETag, tc.opts.If.ETag = etag[tc.opts.SrcETag], etag[tc.opts.If.ETag]
 		c.fail(tc.fault)
 		o, err := s.Move(ctx, "dst", "src", tc.opts)
-		if anything := name == "a server without it" && err != nil; !anything && !errors.Is(err, tc.want) {
+		if !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
 		}
 		c.fail(nil)
@@ -209,13 +213,61 @@ func TestMove(t *testing.T) {
 		}
 	}
 	c := newCloud(t)
-	if _, err := c.open(Config{}).Move(ctx, "dst", "src", backend.CopyOptions{}); !errors.Is(err, backend.ErrNotExist) {
+	s := c.open(Config{})
+	if _, err := s.Move(ctx, "dst", "src", backend.MoveOptions{}); !errors.Is(err, backend.ErrNotExist) {
 		t.Errorf("a missing source: %v, want ErrNotExist", err)
+	}
+	if _, err := s.Move(ctx, "dst", "src", backend.MoveOptions{SrcETag: "17"}); !errors.Is(err, backend.ErrChanged) {
+		t.Errorf("a version of a missing source: %v, want ErrChanged", err)
+	}
+	// What others did at the same time is not taken for a lost answer: the source went elsewhere, and dst is what it was.
+	c.put("src", "text")
+	c.put("dst", "old")
+	src, err := s.Stat(ctx, "src")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst, err := s.Stat(ctx, "dst")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.fail(func(this call) fault {
+		if this.op == "move" && this.nth == 1 {
+			delete(c.objects, "src")
+			return fault{reset: true}
+		}
+		return fault{}
+	})
+	if _, err := s.Move(ctx, "dst", "src", backend.MoveOptions{SrcETag: src.ETag, If: backend.Condition{ETag: dst.ETag}}); !errors.Is(err, backend.ErrChanged) {
+		t.Errorf("a source that went elsewhere: %v, want ErrChanged", err)
 	}
 }
 
-// errAny is an error that callers cannot act on.
-var errAny = errors.New("any")
+// TestMoveRequests: one request where the version is known; and a server without the call is asked for it once.
+func TestMoveRequests(t *testing.T) {
+	ctx := t.Context()
+	c := newCloud(t)
+	s := c.open(Config{})
+	c.put("a", "text")
+	a, err := s.Stat(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.fail(nil)
+	b, err := s.Move(ctx, "b", "a", backend.MoveOptions{SrcETag: a.ETag, If: backend.Condition{Absent: true}})
+	if all := c.calls(""); err != nil || len(all) != 1 || all[0].query.Get("ifGenerationMatch") != "0" || all[0].query.Get("ifSourceGenerationMatch") != a.ETag {
+		t.Errorf("%v, requests %+v", err, all)
+	}
+	c.fail(always("move", fault{status: 404}))
+	for range 2 {
+		if _, err := s.Move(ctx, "c", "b", backend.MoveOptions{SrcETag: b.ETag}); !errors.Is(err, backend.ErrUnsupported) {
+			t.Errorf("%v, want ErrUnsupported", err)
+		}
+	}
+	if n := len(c.calls("move")); n != 1 {
+		t.Errorf("a server without the call was asked %d times", n)
+	}
+}
 
 // TestKeys: who pays and which keys encrypt is said with every request that has to know it.
 func TestKeys(t *testing.T) {
@@ -232,7 +284,7 @@ func TestKeys(t *testing.T) {
 		copied := u.CopyPart(ctx, 1, "a", 0, 4, backend.CopyPartOptions{})
 		_, commit := u.Commit(ctx, len(parts))
 		_, dup := s.Copy(ctx, "b", "a", backend.CopyOptions{})
-		_, moved := s.Move(ctx, "d", "b", backend.CopyOptions{})
+		_, moved := s.Move(ctx, "d", "b", backend.MoveOptions{})
 		_, read := readAll(s, t, "o", backend.OpenOptions{})
 		_, listed := list(s, t, "")
 		if err := errors.Join(put, copied, commit, dup, moved, read, listed, s.Delete(ctx, "o", backend.DeleteOptions{})); err != nil {
@@ -270,4 +322,12 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s %s opens its source with %q", call.op, call.name, got)
 		}
 	}
+}
+
+// TestAppends: what is there stays there, and of a cut head alone the bytes are read.
+func TestAppends(t *testing.T) {
+	vfstest.Appends(t, func(t *testing.T) (backend.Store, func() int) {
+		c := newCloud(t)
+		return c.open(Config{}), func() int { return len(c.calls("read")) }
+	})
 }

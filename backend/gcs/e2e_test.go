@@ -28,6 +28,7 @@ func TestE2EStore(t *testing.T) {
 		server.NewBucket(t, bucket)
 		return pageless{connect(t, Config{Bucket: bucket, Endpoint: server.Endpoint})}
 	}, storetest.Options{Lacks: map[storetest.Gap]string{
+		storetest.Moves:            "it has no objects.move",
 		storetest.CommitCondition:  "compose does not read the conditions on its target",
 		storetest.CopyCondition:    "rewrite does not read the conditions on its target",
 		storetest.DeleteVersion:    "delete reads no conditions",

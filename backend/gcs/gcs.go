@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"cloud.google.com/go/storage"
 
@@ -31,7 +32,7 @@ import (
 var caps = backend.Caps{
 	Name: "gcs", MaxKey: 1024, MaxObject: 5 << 40, MaxPut: 5 << 40,
 	MinPart: 1, MaxPart: 5 << 40, MaxParts: 10_000, PartConcurrency: 8,
-	CopyPart: true, CopyWhole: true, MaxCopyPart: 5 << 40, MaxCopy: 5 << 40, Conditional: true, ListMetadata: true,
+	CopyPart: true, CopyWhole: true, MaxCopyPart: 5 << 40, MaxCopy: 5 << 40, Move: true, Conditional: true, ListMetadata: true,
 }
 
 // Store is one bucket.
@@ -43,7 +44,8 @@ type Store struct {
 	endpoint string // without a slash behind it; empty: the SDK's
 	key      []byte // customer key; nil: none
 	retry    patience
-	slice    int64 // bytes of a range that are copied in one go
+	slice    int64       // bytes of a range that are copied in one go
+	immobile atomic.Bool // the server has no objects.move
 }
 
 var _ backend.Store = (*Store)(nil)
@@ -143,7 +145,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	}
 	sum := crc32.Checksum(p, castagnoli)
 	var w watch
-	a, err := s.send(watched(ctx, &w), under(s.handle(key), opts.If), s.describeAs(opts.Attributes), known(p, sum))
+	a, err := s.send(watched(ctx, &w), under(s.handle(key), opts.If), s.describeAs(key, opts.Attributes), known(p, sum))
 	if err != nil {
 		err = unmet(opts.If, wrap("put", key, err))
 		if errors.Is(err, backend.ErrChanged) && w.tries > 1 {

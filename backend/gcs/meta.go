@@ -85,11 +85,13 @@ func class(s string) string {
 	return s
 }
 
-// describeAs makes the SDK's attributes of ours, in the class given or else the one that is configured.
-func (s *Store) describeAs(a backend.Attributes) storage.ObjectAttrs {
-	return storage.ObjectAttrs{
+// describeAs makes the SDK's attributes of ours, in the class given or else the one that is configured, and with its protection.
+func (s *Store) describeAs(key string, a backend.Attributes) storage.ObjectAttrs {
+	attrs := storage.ObjectAttrs{
 		ContentType: contentType(a.ContentType), StorageClass: firstOf(a.StorageClass, s.cfg.StorageClass), Metadata: writeMetadata(a),
 	}
+	s.cfg.Protection.apply(key, &attrs)
+	return attrs
 }
 
 // object makes an Object of what the store says about one.

@@ -204,6 +204,11 @@ func (c *cloud) serve(w http.ResponseWriter, r *http.Request, this call, other s
 		return
 	}
 	from := c.objects[other]
+	changes := !slices.Contains([]string{"get", "patch", "read", "list"}, this.op)
+	if changes && held(o) || this.op == "move" && held(from) {
+		refuse(w, this.op, 403, "retentionPolicyNotMet", "Object is under active hold or retention and cannot be deleted, overwritten or archived.")
+		return
+	}
 	if other != "" && from == nil {
 		refuse(w, this.op, 404, "notFound", "No such object: b/"+other)
 		return
@@ -277,10 +282,22 @@ func (c *cloud) write(name string, data []byte, a *raw.Object) *stored {
 	}
 	o := &stored{data: data, Object: raw.Object{
 		Bucket: "b", Name: name, Size: uint64(len(data)), Generation: c.clock, Metageneration: 1, TimeCreated: now, Updated: now, ContentType: a.ContentType,
-		StorageClass: class, CacheControl: a.CacheControl, Metadata: a.Metadata, Crc32c: encode(crc32.Checksum(data, castagnoli)),
+		EventBasedHold: a.EventBasedHold, TemporaryHold: a.TemporaryHold, Retention: a.Retention, StorageClass: class, CacheControl: a.CacheControl, Metadata: a.Metadata, Crc32c: encode(crc32.Checksum(data, castagnoli)),
 	}}
 	c.objects[name] = o
 	return o
+}
+
+// held reports whether an object must stay as it is.
+func held(o *stored) bool {
+	if o == nil {
+		return false
+	}
+	until := time.Time{}
+	if o.Retention != nil {
+		until, _ = time.Parse(time.RFC3339, o.Retention.RetainUntilTime)
+	}
+	return o.EventBasedHold || o.TemporaryHold || time.Now().Before(until)
 }
 
 func encode(sum uint32) string {

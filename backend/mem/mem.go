@@ -22,7 +22,7 @@ import (
 // Config says how the store behaves. The zero value is a store without faults.
 //
 // The operations that the hooks hear of are stat, list (one call per page, the key being the prefix), open, put, newupload,
-// resumeupload, parts, writepart, copypart, commit, abort, copy (the key being the destination) and delete. Hooks run without any lock held, so
+// resumeupload, parts, writepart, copypart, commit, abort, copy and move (the key being the destination) and delete. Hooks run without any lock held, so
 // they may block or use the store, and several may run at once.
 type Config struct {
 	Caps *backend.Caps // nil: DefaultCaps
@@ -187,11 +187,7 @@ func (s *Store) put(op, key string, data []byte, a backend.Attributes, c backend
 		Key: key, Size: int64(len(data)), Updated: time.Now().UTC(), ModTime: a.ModTime, ETag: strconv.FormatInt(s.version, 10),
 		ContentType: a.ContentType, StorageClass: a.StorageClass, Archived: a.StorageClass != "" && a.StorageClass == s.cfg.Cold, Metadata: maps.Clone(a.Metadata),
 	}}
-	s.objects[key] = o
-	if !ok {
-		i, _ := slices.BinarySearch(s.keys, key)
-		s.keys = slices.Insert(s.keys, i, key)
-	}
+	s.add(o)
 	if after != nil {
 		after()
 	}
@@ -362,6 +358,64 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	return o, nil
 }
 
+// Move implements backend.Store.
+func (s *Store) Move(ctx context.Context, dst, src string, opts backend.MoveOptions) (backend.Object, error) {
+	const op = "move"
+	if err := s.check(op, dst, src); err != nil {
+		return backend.Object{}, err
+	}
+	if err := s.begin(ctx, op, dst); err != nil {
+		return backend.Object{}, err
+	}
+	if !s.caps.Move {
+		return backend.Object{}, fmt.Errorf("%s %q: %w", op, src, backend.ErrUnsupported)
+	}
+	o, err := s.move(dst, src, opts)
+	if err != nil {
+		return backend.Object{}, fmt.Errorf("%s %q to %q: %w", op, src, dst, err)
+	}
+	if err := s.end(op, dst); err != nil {
+		return backend.Object{}, err
+	}
+	return o, nil
+}
+
+func (s *Store) move(dst, src string, opts backend.MoveOptions) (backend.Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o, ok := s.objects[src]
+	old, taken := s.objects[dst]
+	switch {
+	case !ok && opts.SrcETag == "":
+		return backend.Object{}, backend.ErrNotExist
+	case !ok, opts.SrcETag != "" && o.ETag != opts.SrcETag, opts.If.Absent && taken, opts.If.ETag != "" && old.ETag != opts.If.ETag:
+		return backend.Object{}, backend.ErrChanged
+	}
+	s.drop(src)
+	s.version++
+	o.Key, o.ETag, o.Updated = dst, strconv.FormatInt(s.version, 10), time.Now().UTC()
+	s.add(o)
+	return o.Object, nil
+}
+
+// add makes o the object at its key. It needs the lock, and so does drop.
+func (s *Store) add(o object) {
+	if _, ok := s.objects[o.Key]; !ok {
+		i, _ := slices.BinarySearch(s.keys, o.Key)
+		s.keys = slices.Insert(s.keys, i, o.Key)
+	}
+	s.objects[o.Key] = o
+}
+
+func (s *Store) drop(key string) {
+	if _, ok := s.objects[key]; !ok {
+		return
+	}
+	delete(s.objects, key)
+	i, _ := slices.BinarySearch(s.keys, key)
+	s.keys = slices.Delete(s.keys, i, i+1)
+}
+
 // Delete implements backend.Store.
 func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
 	const op = "delete"
@@ -372,16 +426,11 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 		return err
 	}
 	s.mu.Lock()
-	o, ok := s.objects[key]
-	if s.caps.Conditional && opts.ETag != "" && o.ETag != opts.ETag {
+	if s.caps.Conditional && opts.ETag != "" && s.objects[key].ETag != opts.ETag {
 		s.mu.Unlock()
 		return fmt.Errorf("%s %q: %w", op, key, backend.ErrChanged)
 	}
-	if ok {
-		delete(s.objects, key)
-		i, _ := slices.BinarySearch(s.keys, key)
-		s.keys = slices.Delete(s.keys, i, i+1)
-	}
+	s.drop(key)
 	s.mu.Unlock()
 	return s.end(op, key)
 }

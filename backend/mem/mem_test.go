@@ -23,7 +23,7 @@ func TestStore(t *testing.T) {
 func TestStoreSmall(t *testing.T) {
 	caps := mem.DefaultCaps()
 	caps.MaxKey, caps.MaxPut, caps.MinPart, caps.MaxPart, caps.MaxParts, caps.MaxCopy = 300, 16<<10, 4<<10, 8<<10, 20, 10000
-	caps.CopyPart, caps.ListMetadata, caps.Conditional = false, false, true
+	caps.CopyPart, caps.ListMetadata, caps.Conditional, caps.Move = false, false, true, true
 	storetest.Run(t, func(*testing.T) backend.Store { return mem.New(mem.Config{Caps: &caps, Page: 1}) }, storetest.Options{
 		Page:  1,
 		Lacks: map[storetest.Gap]string{storetest.LongNames: "MaxKey is 300"},

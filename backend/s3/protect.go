@@ -29,6 +29,7 @@ type Protection struct {
 	Tags          map[string]string // of new objects
 	ACL           string            // canned, such as bucket-owner-full-control; empty: the owner alone
 	RequesterPays bool              // the requests are paid for by these credentials, not by the owner of the bucket
+	BucketOwner   string            // account that the bucket must belong to, or else nothing is done; empty: any
 }
 
 var encryptions = map[string]types.ServerSideEncryption{
@@ -74,11 +75,12 @@ type protector struct {
 	payer                types.RequestPayer
 	sse                  types.ServerSideEncryption
 	algorithm, key, hash *string // of the customer key
+	owner                *string
 	tags                 *string
 }
 
 func newProtector(p Protection) *protector {
-	q := &protector{Protection: p, sse: encryptions[p.Encryption]}
+	q := &protector{Protection: p, sse: encryptions[p.Encryption], owner: optional(p.BucketOwner)}
 	if p.RequesterPays {
 		q.payer = types.RequestPayerRequester
 	}
@@ -110,44 +112,44 @@ func (q *protector) install(stack *middleware.Stack) error {
 func (q *protector) dress(input any) {
 	switch in := input.(type) {
 	case *s3.HeadObjectInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
 	case *s3.GetObjectInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
 	case *s3.PutObjectInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
 		in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = q.sse, optional(q.KMSKey), flag(q.BucketKey)
 		in.ACL = types.ObjectCannedACL(q.ACL)
 		in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus = q.lock(in.Key)
 		in.Tagging = q.label(in.Key)
 	case *s3.CreateMultipartUploadInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
 		in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = q.sse, optional(q.KMSKey), flag(q.BucketKey)
 		in.ACL = types.ObjectCannedACL(q.ACL)
 		in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus = q.lock(in.Key)
 		in.Tagging = q.label(in.Key)
 	case *s3.CopyObjectInput: // keeps the tags of the source, and nothing else of this
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
-		in.CopySourceSSECustomerAlgorithm, in.CopySourceSSECustomerKey, in.CopySourceSSECustomerKeyMD5 = q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedSourceBucketOwner, in.CopySourceSSECustomerAlgorithm, in.CopySourceSSECustomerKey, in.CopySourceSSECustomerKeyMD5 = q.owner, q.algorithm, q.key, q.hash
 		in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = q.sse, optional(q.KMSKey), flag(q.BucketKey)
 		in.ACL = types.ObjectCannedACL(q.ACL)
 		in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus = q.lock(in.Key)
 	case *s3.UploadPartInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
 	case *s3.UploadPartCopyInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
-		in.CopySourceSSECustomerAlgorithm, in.CopySourceSSECustomerKey, in.CopySourceSSECustomerKeyMD5 = q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedSourceBucketOwner, in.CopySourceSSECustomerAlgorithm, in.CopySourceSSECustomerKey, in.CopySourceSSECustomerKeyMD5 = q.owner, q.algorithm, q.key, q.hash
 	case *s3.CompleteMultipartUploadInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
 	case *s3.ListPartsInput:
-		in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.payer, q.algorithm, q.key, q.hash
+		in.ExpectedBucketOwner, in.RequestPayer, in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = q.owner, q.payer, q.algorithm, q.key, q.hash
 	case *s3.AbortMultipartUploadInput:
-		in.RequestPayer = q.payer
+		in.ExpectedBucketOwner, in.RequestPayer = q.owner, q.payer
 	case *s3.DeleteObjectInput:
-		in.RequestPayer = q.payer
+		in.ExpectedBucketOwner, in.RequestPayer = q.owner, q.payer
 	case *s3.ListObjectsV2Input:
-		in.RequestPayer = q.payer
+		in.ExpectedBucketOwner, in.RequestPayer = q.owner, q.payer
 	case *s3.RestoreObjectInput:
-		in.RequestPayer = q.payer
+		in.ExpectedBucketOwner, in.RequestPayer = q.owner, q.payer
 	}
 }
 

@@ -149,10 +149,13 @@ func TestProtectionOnWire(t *testing.T) {
 			{"X-Amz-Copy-Source-Server-Side-Encryption-Customer-Algorithm", "AES256", copies}, {"X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key", key, copies},
 			{"X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key-Md5", base64.StdEncoding.EncodeToString(sum[:]), copies},
 		}},
-		"hold":  {Protection{LegalHold: true}, []header{{"X-Amz-Object-Lock-Legal-Hold", "ON", files}}},
-		"lock":  {Protection{LockMode: "compliance", LockDays: 30}, []header{{"X-Amz-Object-Lock-Mode", "COMPLIANCE", files}, {"X-Amz-Object-Lock-Retain-Until-Date", "in 30 days", files}}},
-		"tags":  {Protection{Tags: map[string]string{"cost centre": "a&b", "x": "1"}}, []header{{"X-Amz-Tagging", "cost%20centre=a%26b&x=1", "put marker begin"}}},
-		"ACL":   {Protection{ACL: "bucket-owner-full-control"}, []header{{"X-Amz-Acl", "bucket-owner-full-control", writes}}},
+		"hold": {Protection{LegalHold: true}, []header{{"X-Amz-Object-Lock-Legal-Hold", "ON", files}}},
+		"lock": {Protection{LockMode: "compliance", LockDays: 30}, []header{{"X-Amz-Object-Lock-Mode", "COMPLIANCE", files}, {"X-Amz-Object-Lock-Retain-Until-Date", "in 30 days", files}}},
+		"tags": {Protection{Tags: map[string]string{"cost centre": "a&b", "x": "1"}}, []header{{"X-Amz-Tagging", "cost%20centre=a%26b&x=1", "put marker begin"}}},
+		"ACL":  {Protection{ACL: "bucket-owner-full-control"}, []header{{"X-Amz-Acl", "bucket-owner-full-control", writes}}},
+		"owner": {Protection{BucketOwner: "123456789012"}, []header{
+			{"X-Amz-Expected-Bucket-Owner", "123456789012", all}, {"X-Amz-Source-Expected-Bucket-Owner", "123456789012", copies},
+		}},
 		"payer": {Protection{RequesterPays: true}, []header{{"X-Amz-Request-Payer", "requester", all}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,7 +177,7 @@ func TestProtectionOnWire(t *testing.T) {
 						}
 					}
 				}
-				for _, h := range []string{"Server-Side-Encryption", "Object-Lock", "Tagging", "Acl", "Request-Payer"} {
+				for _, h := range []string{"Server-Side-Encryption", "Object-Lock", "Tagging", "Acl", "Request-Payer", "Bucket-Owner"} {
 					for name, v := range got {
 						if strings.Contains(name, h) && want[name] == "" {
 							t.Errorf("%s: %s: %s is not asked for", op, name, v)

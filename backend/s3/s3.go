@@ -258,6 +258,11 @@ func (s *Store) copyMarker(ctx context.Context, dst, src string, opts backend.Co
 	return s.Put(ctx, dst, p, backend.PutOptions{Attributes: a, If: opts.If})
 }
 
+// Move implements backend.Store: general purpose buckets have no rename.
+func (s *Store) Move(_ context.Context, dst, src string, _ backend.MoveOptions) (backend.Object, error) {
+	return backend.Object{}, fmt.Errorf("s3 move %s to %s: %w", src, dst, backend.ErrUnsupported)
+}
+
 // source is the CopySource of a key. The SDK sends it as it is, so it is escaped here.
 func (s *Store) source(key string) *string {
 	segs := strings.Split(key, "/")

@@ -120,9 +120,11 @@ func testResumeCondition(t *suite) {
 	u := t.upload("o", backend.PutOptions{})
 	t.write(u, 1, []byte("new"))
 	old := t.put("o", []byte("old"))
-	_, err := t.resume("o", u.ID(), backend.PutOptions{If: backend.Condition{Absent: true}}).Commit(t.Context(), 1)
-	t.is("Commit where there is an object", err, backend.ErrChanged)
-	t.holds("o", []byte("old"))
+	if !t.lacks(SharedParts) { // otherwise nothing is left of the upload
+		_, err := t.resume("o", u.ID(), backend.PutOptions{If: backend.Condition{Absent: true}}).Commit(t.Context(), 1)
+		t.is("Commit where there is an object", err, backend.ErrChanged)
+		t.holds("o", []byte("old"))
+	}
 
 	u = t.upload("o", backend.PutOptions{If: backend.Condition{Absent: true}})
 	t.write(u, 1, []byte("new"))

@@ -36,7 +36,8 @@ const (
 	CommitCondition  Gap = "condition on commit"               // PutOptions.If of an upload
 	StickyAttributes Gap = "attributes replaced by none"       // what is not said about an object stays as it was
 	ConditionRaces   Gap = "condition under concurrent writes" // several create-only writes at once
-	SharedParts      Gap = "several uploads of one key"        // the first commit drops the parts of the others
+	SharedParts      Gap = "several uploads of one key"        // the first commit or Put drops the parts of the others
+	Moves            Gap = "move"                              // Store.Move, although Caps.Move says that the driver has it
 	AbortedUploads   Gap = "end of aborted uploads"            // what was written of an aborted upload can be found again
 )
 
@@ -74,7 +75,7 @@ type testcase struct {
 }
 
 func cases() []testcase {
-	return slices.Concat(keyCases, listCases, readCases, writeCases, uploadCases, resumeCases, conditionCases, copyCases, cancelCases)
+	return slices.Concat(keyCases, listCases, readCases, writeCases, uploadCases, resumeCases, conditionCases, copyCases, moveCases, cancelCases)
 }
 
 // suite is what a subtest works with: the test, its own empty store, and short ways to use it. It stands on testing.TB, not on

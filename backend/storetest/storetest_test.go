@@ -106,6 +106,14 @@ func (b broken) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	return b.Store.Put(ctx, key, p, opts)
 }
 
+func (b broken) Move(ctx context.Context, dst, src string, opts backend.MoveOptions) (backend.Object, error) {
+	o, err := b.Store.Move(ctx, dst, src, opts)
+	if b.how == "move" && err == nil {
+		_, err = b.Put(ctx, src, []byte("left"), backend.PutOptions{})
+	}
+	return o, err
+}
+
 func (b broken) NewUpload(ctx context.Context, key string, opts backend.PutOptions) (backend.Upload, error) {
 	if b.how == "visible" {
 		if _, err := b.Put(ctx, key, nil, backend.PutOptions{}); err != nil {
@@ -124,11 +132,13 @@ func (b broken) ResumeUpload(ctx context.Context, key, id string, opts backend.P
 
 // TestFails proves that the suite notices what is wrong, and says nothing where nothing is.
 func TestFails(t *testing.T) {
+	caps := mem.DefaultCaps()
+	caps.Move = true
 	for how, want := range map[string]string{
 		"nothing": "", "order": "List", "pin": "ReadPinned", "condition": "PutConditions", "metadata": "Attributes", "checksums": "Checksums", "visible": "Upload",
-		"resume": "Resume",
+		"resume": "Resume", "move": "Move",
 	} {
-		got := failures(t, func() backend.Store { return broken{mem.New(mem.Config{Page: 3}), how} })
+		got := failures(t, func() backend.Store { return broken{mem.New(mem.Config{Caps: &caps, Page: 3}), how} })
 		if want == "" && len(got) > 0 || want != "" && !slices.Contains(got, want) {
 			t.Errorf("a store with %s broken fails %q, want %q among them", how, got, want)
 		}

@@ -56,6 +56,28 @@ func (e *Engine) copy(ctx context.Context, store backend.Store, dst string, src 
 	return e.assemble(ctx, store, dst, spread(nil, src, src.Size, n), put)
 }
 
+// Move makes the version src of an object the object dst of its store, in one step. ErrChanged where src is another version by now
+// or opts.If does not hold; ErrUnsupported where the store cannot do it. opts.SrcETag is ignored.
+func (e *Engine) Move(ctx context.Context, store backend.Store, dst string, src backend.Object, opts backend.MoveOptions) (backend.Object, error) {
+	if !store.Caps().Move {
+		return backend.Object{}, fmt.Errorf("move %s to %s: %w", src.Key, dst, backend.ErrUnsupported)
+	}
+	c, cancel, err := settle(ctx)
+	if err != nil {
+		return backend.Object{}, fmt.Errorf("move %s to %s: %w", src.Key, dst, err)
+	}
+	defer cancel()
+	opts.SrcETag = src.ETag
+	obj, err := store.Move(c, dst, src.Key, opts)
+	if err == nil && obj.Size != src.Size {
+		err = sizeError(obj.Size, src.Size)
+	}
+	if err != nil {
+		return backend.Object{}, fmt.Errorf("move %s to %s: %w", src.Key, dst, err)
+	}
+	return obj, nil
+}
+
 // assemble makes an object of spans inside its store.
 func (e *Engine) assemble(ctx context.Context, store backend.Store, dst string, spans []span, put backend.PutOptions) (backend.Object, error) {
 	up, err := store.NewUpload(ctx, dst, put)

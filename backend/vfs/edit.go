@@ -24,7 +24,8 @@ func (t *Tree) remove(ctx context.Context, name string) error {
 	if err := errors.Join(n.allow(Delete), n.change()); err != nil {
 		return ErrPermission
 	}
-	e, err := t.lookup(ctx, n)
+	t.survey(ctx, n)
+	e, err := t.look(ctx, n, statRow)
 	switch {
 	case err != nil:
 		return err
@@ -74,7 +75,8 @@ func (t *Tree) mkdir(ctx context.Context, name string) error {
 	if len(n.dir()) > n.store().Caps().MaxKey {
 		return fmt.Errorf("%d bytes: %w", len(n.dir()), ErrName)
 	}
-	e, err := t.lookup(ctx, n)
+	t.survey(ctx, n)
+	e, err := t.look(ctx, n, statRow)
 	switch {
 	case err != nil:
 		return err
@@ -108,7 +110,8 @@ func (t *Tree) rmdir(ctx context.Context, name string) error {
 	if err := errors.Join(n.allow(Delete), n.change()); err != nil {
 		return ErrPermission
 	}
-	found, err := rows(ctx, n.store(), n.dir(), true, 2)
+	t.survey(ctx, n)
+	found, err := rows(ctx, n.store(), n.dir(), 2)
 	if err != nil {
 		return err
 	}
@@ -141,7 +144,7 @@ func (t *Tree) rmdir(ctx context.Context, name string) error {
 // marks returns the keys by which other tools have marked the directory n.
 func (t *Tree) marks(ctx context.Context, n node) ([]string, error) {
 	var keys []string
-	e, err := statFile(ctx, n)
+	e, err := statRow(ctx, n)
 	if err != nil {
 		return nil, err
 	}

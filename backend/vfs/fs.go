@@ -19,7 +19,8 @@ import (
 // Errors wrap one of the sentinels below or of package backend: ErrNotExist, ErrPermission, ErrExist, ErrIsDir, ErrNotDir,
 // ErrNotEmpty, ErrName, ErrOffset, ErrQuota, ErrBusy, ErrArchived, ErrChanged, ErrTooLarge, ErrUnsupported, ErrUnavailable.
 type FS interface {
-	// Stat describes a file or directory. A directory exists if it is a mount point or a parent of one, if it has a marker,
+	// Stat describes a file or directory. Under backend.AllowPartial the time of a file, its type and its metadata may be missing
+	// or its store's own: for callers who ask what is there and how large it is. A directory exists if it is a mount point or a parent of one, if it has a marker,
 	// or if anything lies below it.
 	Stat(ctx context.Context, name string) (Info, error)
 
@@ -66,8 +67,8 @@ type FS interface {
 	// when the store has taken the order; begun is false where there is nothing to do, since the file can be read.
 	Restore(ctx context.Context, name string, days int) (begun bool, err error)
 	// Hash returns the digest of length bytes of a file from offset on, which are of one version; a negative length means
-	// to its end. The algorithm is one of Hashes, ErrUnsupported otherwise. A range that goes beyond the end is ErrOffset.
-	Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error)
+	// to its end. n is how many bytes those are. The algorithm is one of Hashes, ErrUnsupported otherwise. A range that goes beyond the end is ErrOffset.
+	Hash(ctx context.Context, name, algorithm string, offset, length int64) (sum []byte, n int64, err error)
 }
 
 // AtEnd as the offset of Put means behind the last byte of the file; a file that does not exist is made.

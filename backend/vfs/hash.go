@@ -50,57 +50,57 @@ func Metered(ctx context.Context, spend func(n int) error) context.Context {
 // changed since. The digest of a whole file is the store's own, where it keeps one of this kind; otherwise the file is
 // read. Where a directory has the same name, it is about the file, as Open is. ErrChanged where somebody else writes the
 // file at the same moment.
-func (t *Tree) Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error) {
-	sum, err := t.hash(ctx, name, algorithm, offset, length)
+func (t *Tree) Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, int64, error) {
+	sum, n, err := t.hash(ctx, name, algorithm, offset, length)
 	if err != nil {
-		return nil, fmt.Errorf("%s of %s: %w", algorithm, name, err)
+		return nil, 0, fmt.Errorf("%s of %s: %w", algorithm, name, err)
 	}
-	return sum, nil
+	return sum, n, nil
 }
 
-func (t *Tree) hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error) {
+func (t *Tree) hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, int64, error) {
 	h := newHash(algorithm)
 	if h == nil {
-		return nil, backend.ErrUnsupported
+		return nil, 0, backend.ErrUnsupported
 	}
 	n, err := t.resolve(name)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	mine, err := t.mayTouch(n, Read)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	e, err := statFile(backend.WithChecksums(ctx), n)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, 0, err
 	case e.dir:
-		return nil, ErrIsDir
+		return nil, 0, ErrIsDir
 	case e.file == nil:
 		if err := t.enter(ctx, n); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		return nil, ErrIsDir
+		return nil, 0, ErrIsDir
 	case mine != "" && mine != e.file.ETag:
-		return nil, ErrPermission
+		return nil, 0, ErrPermission
 	}
 	size := e.file.Size
 	if offset < 0 || offset > size || length > size-offset {
-		return nil, fmt.Errorf("%d bytes at %d of %d: %w", length, offset, size, ErrOffset)
+		return nil, 0, fmt.Errorf("%d bytes at %d of %d: %w", length, offset, size, ErrOffset)
 	}
 	if length < 0 {
 		length = size - offset
 	}
 	if sum := e.file.Checksums[algorithm]; length == size && len(sum) == h.Size() {
-		return sum, nil
+		return sum, length, nil
 	}
 	if length > 0 {
 		if err := t.feed(ctx, h, n, *e.file, offset, length); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return h.Sum(nil), nil
+	return h.Sum(nil), length, nil
 }
 
 // feed gives h a range of a version of the file n.

@@ -36,7 +36,7 @@ func TestHash(t *testing.T) {
 			name           string
 			offset, length int64
 		}{{"/f", 1, 9}, {"/whole", 0, -1}, {"/whole", 0, 9}, {"/clash", 0, -1}} {
-			sum, err := tree.Hash(ctx, c.name, algorithm, c.offset, c.length)
+			sum, _, err := tree.Hash(ctx, c.name, algorithm, c.offset, c.length)
 			if hex.EncodeToString(sum) != checkValues[algorithm] || err != nil {
 				t.Errorf("%s of %+v: %x, %v", algorithm, c, sum, err)
 			}
@@ -46,7 +46,7 @@ func TestHash(t *testing.T) {
 			name           string
 			offset, length int64
 		}{{"/f", 0, 0}, {"/f", 5, 0}, {"/f", 13, 0}, {"/f", 13, -1}, {"/empty", 0, 0}, {"/empty", 0, -1}} {
-			if sum, err := tree.Hash(ctx, c.name, algorithm, c.offset, c.length); !bytes.Equal(sum, empty) || err != nil {
+			if sum, _, err := tree.Hash(ctx, c.name, algorithm, c.offset, c.length); !bytes.Equal(sum, empty) || err != nil {
 				t.Errorf("%s of %+v: %x, %v", algorithm, c, sum, err)
 			}
 		}
@@ -61,7 +61,7 @@ func TestHash(t *testing.T) {
 		{"/f", "MD5", -1, 1, ErrOffset}, {"/d", "MD5", 0, -1, ErrIsDir}, {"/m", "MD5", 0, -1, ErrIsDir}, {"/none", "MD5", 0, -1, ErrNotExist},
 		{"/f/x", "MD5", 0, -1, ErrNotExist},
 	} {
-		_, err := tree.Hash(ctx, c.name, c.algorithm, c.offset, c.length)
+		_, _, err := tree.Hash(ctx, c.name, c.algorithm, c.offset, c.length)
 		wantErr(t, c.name+" "+c.algorithm, err, c.want)
 	}
 }
@@ -99,16 +99,16 @@ func TestHashKept(t *testing.T) {
 		{"CRC32", 0, -1, checkValues["CRC32"], 1}, // is no CRC-32
 	} {
 		before := s.Count("open")
-		sum, err := tree.Hash(t.Context(), "/f", c.algorithm, c.offset, c.length)
+		sum, _, err := tree.Hash(t.Context(), "/f", c.algorithm, c.offset, c.length)
 		if n := s.Count("open") - before; hex.EncodeToString(sum) != c.want || err != nil || n != c.opens {
 			t.Errorf("%+v: %x, %v, %d opens", c, sum, err, n)
 		}
 	}
 	tree = newTree(t, Mount{Path: "/", Store: archived{k}, Rights: Full})
-	if _, err := tree.Hash(t.Context(), "/f", "MD5", 0, -1); err != nil {
+	if _, _, err := tree.Hash(t.Context(), "/f", "MD5", 0, -1); err != nil {
 		t.Error(err)
 	}
-	_, err := tree.Hash(t.Context(), "/f", "SHA-1", 0, -1)
+	_, _, err := tree.Hash(t.Context(), "/f", "SHA-1", 0, -1)
 	wantErr(t, "archived", err, backend.ErrArchived)
 }
 
@@ -124,12 +124,12 @@ func TestHashChanged(t *testing.T) {
 			}
 		})})
 		put(t, s, "f", []byte("first"), nil)
-		_, err := newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Hash(t.Context(), "/f", "SHA-1", 0, -1)
+		_, _, err := newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Hash(t.Context(), "/f", "SHA-1", 0, -1)
 		wantErr(t, "changed", err, backend.ErrChanged)
 	}
 	s := mem.New(mem.Config{Cut: func(string) (int64, error) { return 2, backend.ErrChanged }})
 	put(t, s, "f", []byte("first"), nil)
-	_, err := newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Hash(t.Context(), "/f", "SHA-1", 0, -1)
+	_, _, err := newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Hash(t.Context(), "/f", "SHA-1", 0, -1)
 	wantErr(t, "changed while it is read", err, backend.ErrChanged)
 }
 
@@ -141,16 +141,16 @@ func TestHashOfOwn(t *testing.T) {
 	if _, err := store(t, tree, "/mine", "123456789"); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := tree.Hash(t.Context(), "/mine", "SHA-256", 0, -1)
+	sum, _, err := tree.Hash(t.Context(), "/mine", "SHA-256", 0, -1)
 	if hex.EncodeToString(sum) != checkValues["SHA-256"] || err != nil {
 		t.Errorf("%x, %v", sum, err)
 	}
 	for _, name := range []string{"/theirs", "/none"} {
-		_, err := tree.Hash(t.Context(), name, "SHA-256", 0, -1)
+		_, _, err := tree.Hash(t.Context(), name, "SHA-256", 0, -1)
 		wantErr(t, name, err, ErrPermission)
 	}
 	put(t, s, "mine", []byte("theirs now"), nil)
-	_, err = tree.Hash(t.Context(), "/mine", "SHA-256", 0, -1)
+	_, _, err = tree.Hash(t.Context(), "/mine", "SHA-256", 0, -1)
 	wantErr(t, "replaced", err, ErrPermission)
 }
 
@@ -166,13 +166,13 @@ func TestMetered(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := tree.Hash(ctx, "/f", "CRC32C", 0, -1)
+		_, _, err := tree.Hash(ctx, "/f", "CRC32C", 0, -1)
 		wantErr(t, "metered", err, want)
 		if want == nil && spent != 1<<20 || want != nil && spent >= 1<<20 {
 			t.Errorf("spent %d of %d", spent, limit)
 		}
 		before := spent
-		if _, err := tree.Hash(ctx, "/f", "MD5", 0, -1); err != nil || spent != before {
+		if _, _, err := tree.Hash(ctx, "/f", "MD5", 0, -1); err != nil || spent != before {
 			t.Errorf("what the store keeps costs %d bytes: %v", spent-before, err)
 		}
 	}

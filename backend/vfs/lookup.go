@@ -71,25 +71,37 @@ type entry struct {
 	file *backend.Object
 }
 
-// lookup asks the store what is at n.
-func (t *Tree) lookup(ctx context.Context, n node) (entry, error) { return t.look(ctx, n, statFile) }
+// lookup asks the store what is at n. Under backend.AllowPartial a row of a listing will do.
+func (t *Tree) lookup(ctx context.Context, n node) (entry, error) {
+	if backend.PartialAllowed(ctx) {
+		return t.look(ctx, n, statRow)
+	}
+	return t.look(ctx, n, statFile)
+}
 
 // look is lookup with a way to look at the key of n.
 func (t *Tree) look(ctx context.Context, n node, stat func(context.Context, node) (entry, error)) (entry, error) {
 	if n.fixed || n.mount == nil {
 		return entry{dir: n.fixed}, nil
 	}
+	limit := 1
+	if n.store().Caps().ListRemembered { // whoever asks about a directory will want its listing
+		limit = 0
+	}
 	var e, marked entry
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		rows, err := rows(gctx, n.store(), n.dir(), false, 1)
-		if len(rows) > 0 {
-			e.dir = true
-			if rows[0].Key == n.dir() {
-				e.made = rows[0].Time().UTC()
+		for row, err := range n.store().List(gctx, n.dir(), backend.ListOptions{Limit: limit}) {
+			if err != nil {
+				return err
 			}
+			e.dir = true
+			if row.Key == n.dir() {
+				e.made = row.Time().UTC()
+			}
+			break
 		}
-		return err
+		return nil
 	})
 	g.Go(func() (err error) {
 		marked, err = stat(gctx, n)
@@ -113,8 +125,8 @@ func (t *Tree) look(ctx context.Context, n node, stat func(context.Context, node
 // surveyRows is how many rows behind a name are asked for in a large directory.
 const surveyRows = 200
 
-// survey has the listing of n's directory remembered, where the store does that, so that the questions that an upload raises, and those
-// of the next uploads to this directory, need no requests: a job that sends a thousand files would ask thousands. It costs one
+// survey has the listing of n's directory remembered, where the store does that, so that the questions that a change of n raises, and those
+// of the next changes in this directory, need no requests: a job that sends a thousand files would ask thousands. It costs one
 // request per directory and lifetime of a listing; beyond a thousand entries one more where a new name lies elsewhere. That it
 // fails is no matter: the questions are asked then.
 func (t *Tree) survey(ctx context.Context, n node) {
@@ -195,7 +207,7 @@ func (t *Tree) enter(ctx context.Context, n node) error {
 	if n.mount == nil {
 		return ErrNotExist
 	}
-	found, err := rows(ctx, n.store(), n.dir(), false, 1)
+	found, err := rows(ctx, n.store(), n.dir(), 1)
 	if err != nil || len(found) > 0 {
 		return err
 	}
@@ -220,9 +232,9 @@ func (t *Tree) enterMarked(ctx context.Context, n node) error {
 }
 
 // rows returns the first rows of a listing, at most limit.
-func rows(ctx context.Context, store backend.Store, prefix string, recursive bool, limit int) ([]backend.Entry, error) {
+func rows(ctx context.Context, store backend.Store, prefix string, limit int) ([]backend.Entry, error) {
 	var found []backend.Entry
-	for row, err := range store.List(ctx, prefix, backend.ListOptions{Recursive: recursive, Limit: limit}) {
+	for row, err := range store.List(ctx, prefix, backend.ListOptions{Limit: limit}) {
 		if err != nil {
 			return nil, err
 		}
@@ -246,7 +258,7 @@ func mark(ctx context.Context, store backend.Store, dir string) error {
 // else is in it, it gets a marker. It is called before they go, so that a crash between leaves a directory too many, not
 // one too few.
 func keep(ctx context.Context, store backend.Store, dir string, gone ...string) error {
-	left, err := rows(ctx, store, dir, false, len(gone)+1)
+	left, err := rows(ctx, store, dir, len(gone)+1)
 	if err != nil {
 		return err
 	}

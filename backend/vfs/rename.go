@@ -14,9 +14,9 @@ import (
 // finishTimeout bounds what is done after the point of no return of a rename, which the end of the caller's context does not stop.
 const finishTimeout = 10 * time.Minute
 
-// Rename implements FS. A file is copied inside its store, or through this process into another store, and then deleted;
-// if it was changed meanwhile, the copy goes instead, and ErrChanged is the answer. Whatever fails, the content stays under at least
-// one of the names.
+// Rename implements FS. A file is moved in one step where its store can do that. Else it is copied inside its store, or through
+// this process into another store, and then deleted; if it was changed meanwhile, the copy goes instead, and ErrChanged is the
+// answer. Whatever fails, the content stays under at least one of the names.
 //
 // A directory is copied completely before anything of it is deleted. It must stay in its store and hold no more than
 // Config.RenameLimit objects: ErrUnsupported otherwise. See Recover for what a crash leaves.
@@ -44,7 +44,8 @@ func (t *Tree) rename(ctx context.Context, from, to string) error {
 	if src.mount != dst.mount && dst.allow(Create) != nil {
 		return ErrPermission
 	}
-	e, err := t.lookup(ctx, src)
+	t.survey(ctx, src)
+	e, err := t.look(ctx, src, statRow)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,8 @@ func (t *Tree) rename(ctx context.Context, from, to string) error {
 	if e.dir && one && strings.HasPrefix(dst.dir(), src.dir()) {
 		return fmt.Errorf("into itself: %w", ErrName)
 	}
-	old, err := t.lookup(ctx, dst)
+	t.survey(ctx, dst)
+	old, err := t.look(ctx, dst, statRow)
 	switch {
 	case err != nil:
 		return err
@@ -94,9 +96,22 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	if old != nil {
 		cond = backend.Condition{ETag: old.ETag}
 	}
+	if file.Partial && typed(src, dst) { // a copy with another type must name all the rest
+		e, err := statFile(ctx, src)
+		switch {
+		case err != nil:
+			return err
+		case e.file == nil || e.file.ETag != file.ETag:
+			return backend.ErrChanged
+		}
+		file = *e.file
+	}
+	err := t.moveFile(ctx, src, dst, &file, cond)
+	if !errors.Is(err, backend.ErrUnsupported) {
+		return err
+	}
 	opts := backend.CopyOptions{If: cond, StorageClass: dst.mount.StorageClass}
 	var made backend.Object
-	var err error
 	if src.mount.id == dst.mount.id {
 		opts.StorageClass = cmp.Or(opts.StorageClass, file.StorageClass)
 		opts.Replace = retyped(src, dst, file, opts.StorageClass)
@@ -111,7 +126,7 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	defer cancel()
 	if err = t.keepParent(ctx, src, src.key()); err == nil {
 		err = deleteVersion(ctx, src.store(), file)
-		if err != nil && !errors.Is(err, backend.ErrChanged) {
+		if err != nil && !errors.Is(err, backend.ErrChanged) && !errors.Is(err, backend.ErrPermission) {
 			return err // nobody knows whether the source is gone: the copy stays
 		}
 	}
@@ -123,17 +138,40 @@ func (t *Tree) renameFile(ctx context.Context, src, dst node, file backend.Objec
 	return err
 }
 
+// moveFile is renameFile in one step. ErrUnsupported where the store has none, and where the file would change its store or class on
+// the way.
+func (t *Tree) moveFile(ctx context.Context, src, dst node, file *backend.Object, cond backend.Condition) error {
+	class := cmp.Or(dst.mount.StorageClass, file.StorageClass)
+	if src.mount.id != dst.mount.id || class != file.StorageClass || !src.store().Caps().Move {
+		return backend.ErrUnsupported
+	}
+	if a := retyped(src, dst, *file, class); a != nil { // under its old name, where it is no matter if that is all that happens
+		now, err := t.engine.Copy(ctx, src.store(), src.key(), *file, backend.CopyOptions{If: backend.Condition{ETag: file.ETag}, Replace: a})
+		if err != nil {
+			return err
+		}
+		*file = now
+	}
+	if err := t.keepParent(ctx, src, src.key()); err != nil {
+		return err
+	}
+	_, err := t.engine.Move(ctx, src.store(), dst.key(), *file, backend.MoveOptions{If: cond})
+	return err
+}
+
 // retyped returns the attributes of a file whose old name, such as that of an upload under way, told no type and whose new name
 // does. Otherwise the copy keeps what the file has: nil.
 func retyped(src, dst node, file backend.Object, class string) *backend.Attributes {
-	t := contentType(dst.base())
-	if t == "" || contentType(src.base()) != "" || file.ContentType != "" && file.ContentType != "application/octet-stream" {
+	if !typed(src, dst) || file.ContentType != "" && file.ContentType != "application/octet-stream" {
 		return nil
 	}
 	a := file.Attributes()
-	a.ContentType, a.StorageClass = t, class
+	a.ContentType, a.StorageClass = contentType(dst.base()), class
 	return &a
 }
+
+// typed reports whether the name dst tells a type and src does not.
+func typed(src, dst node) bool { return contentType(dst.base()) != "" && contentType(src.base()) == "" }
 
 // deleteVersion deletes an object if it is still the version obj. ErrChanged means that there is another one; that it is
 // gone already is no error.

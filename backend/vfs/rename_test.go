@@ -77,6 +77,86 @@ func TestRenameChanged(t *testing.T) {
 	}
 }
 
+// A store that does not let the source go, for a hold or a retention period, leaves nothing changed.
+func TestRenameHeld(t *testing.T) {
+	s := mem.New(mem.Config{Fault: func(op, key string) error {
+		if op == "delete" && key == "d/a" {
+			return backend.ErrPermission
+		}
+		return nil
+	}})
+	fill(t, s, "d/a")
+	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/d/a", "/b"), backend.ErrPermission)
+	wantKeys(t, s, "d/", "d/a")
+}
+
+// moving returns a store that can move, and a tree over it.
+func moving(t *testing.T, cfg mem.Config, keys ...string) (*mem.Store, *Tree) {
+	caps := mem.DefaultCaps()
+	caps.Move = true
+	cfg.Caps = &caps
+	s := mem.New(cfg)
+	fill(t, s, keys...)
+	return s, newTree(t, Mount{Path: "/", Store: s, Rights: Full}, Mount{Path: "/cold", Store: s, Prefix: "cold/", Rights: Full, StorageClass: "COLD"})
+}
+
+// One step where the store has one; two where the file changes its class, or where the server turns out to lack it.
+func TestRenameMoves(t *testing.T) {
+	refuse := func(op, _ string) error {
+		if op == "move" {
+			return backend.ErrUnsupported
+		}
+		return nil
+	}
+	for name, c := range map[string]struct {
+		from, to      string
+		cfg           mem.Config
+		moves, copies int
+		want          []string
+	}{
+		"new name":        {"/d/a", "/d/b", mem.Config{}, 1, 0, []string{"c", "d/", "d/b", "d/part"}},
+		"over another":    {"/d/a", "/c", mem.Config{}, 1, 0, []string{"c", "d/", "d/part"}},
+		"with a type now": {"/d/part", "/d/x.csv", mem.Config{}, 1, 1, []string{"c", "d/", "d/a", "d/x.csv"}},
+		"another class":   {"/d/a", "/cold/a", mem.Config{}, 0, 1, []string{"c", "cold/a", "d/", "d/part"}},
+		"no such call":    {"/d/a", "/d/b", mem.Config{Fault: refuse}, 1, 1, []string{"c", "d/", "d/b", "d/part"}},
+	} {
+		s, tree := moving(t, c.cfg, "c", "d/", "d/a", "d/part")
+		if err := tree.Rename(t.Context(), c.from, c.to); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		wantKeys(t, s, c.want...)
+		if got := read(t, tree, c.to); s.Count("move") != c.moves || s.Count("copy") != c.copies || got != c.from[1:] {
+			t.Errorf("%s: %d moves and %d copies, content %q", name, s.Count("move"), s.Count("copy"), got)
+		}
+		if o, err := s.Stat(t.Context(), "d/x.csv"); name == "with a type now" && o.ContentType != contentType("x.csv") {
+			t.Errorf("%s: %+v, %v", name, o, err)
+		}
+	}
+	// The last file of a directory leaves it behind.
+	s, tree := moving(t, mem.Config{}, "d/a")
+	wantErr(t, "last", tree.Rename(t.Context(), "/d/a", "/b"), nil)
+	wantKeys(t, s, "b", "d/")
+}
+
+// A destination that appears, or a source that changes, at the last moment: nothing moves.
+func TestRenameMoveRaces(t *testing.T) {
+	for _, key := range []string{"a", "b"} {
+		var s *mem.Store
+		fault := func(op, _ string) error {
+			if op == "move" {
+				put(t, s, key, []byte("newer"), nil)
+			}
+			return nil
+		}
+		var tree *Tree
+		s, tree = moving(t, mem.Config{Fault: fault}, "a")
+		wantErr(t, "rename", tree.Rename(t.Context(), "/a", "/b"), backend.ErrChanged)
+		if got := read(t, tree, "/"+key); got != "newer" || s.Count("copy") > 0 {
+			t.Errorf("%s: %q, %q", key, got, s.Keys())
+		}
+	}
+}
+
 // A delete that worked, though its answer was lost and a retry found nothing, is a success: the copy must not go.
 func TestRenameLostAnswer(t *testing.T) {
 	s := mem.New(mem.Config{Lost: func(op, key string) error {
@@ -92,20 +172,24 @@ func TestRenameLostAnswer(t *testing.T) {
 
 // Whatever operation fails, the content is under at least one name, and after a failure that is known, under the old one.
 func TestRenameFileFaults(t *testing.T) {
-	for step, hit := 1, true; hit; step++ {
-		c := &crash{from: step, to: step}
-		s := mem.New(mem.Config{Fault: c.fail})
-		fill(t, s, "d/a")
-		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
-		c.arm(true)
-		err := tree.Rename(t.Context(), "/d/a", "/b")
-		c.arm(false)
-		if hit = c.hit; hit != (err != nil) {
-			t.Errorf("step %d: hit %v, %v", step, hit, err)
-		}
-		switch a, b := slices.Contains(s.Keys(), "d/a"), slices.Contains(s.Keys(), "b"); {
-		case err == nil && (a || !b), err != nil && !a:
-			t.Errorf("step %d: %v: %q", step, err, s.Keys())
+	for _, moves := range []bool{false, true} {
+		for step, hit := 1, true; hit; step++ {
+			c := &crash{from: step, to: step}
+			caps := mem.DefaultCaps()
+			caps.Move = moves
+			s := mem.New(mem.Config{Caps: &caps, Fault: c.fail})
+			fill(t, s, "d/a")
+			tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+			c.arm(true)
+			err := tree.Rename(t.Context(), "/d/a", "/b")
+			c.arm(false)
+			if hit = c.hit; hit != (err != nil) {
+				t.Errorf("step %d: hit %v, %v", step, hit, err)
+			}
+			switch a, b := slices.Contains(s.Keys(), "d/a"), slices.Contains(s.Keys(), "b"); {
+			case err == nil && (a || !b), err != nil && !a:
+				t.Errorf("step %d: %v: %q", step, err, s.Keys())
+			}
 		}
 	}
 }
@@ -352,4 +436,43 @@ func TestRenameDirCancelled(t *testing.T) {
 	before := s.Keys()
 	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(ctx, "/d", "/e"), context.Canceled)
 	wantKeys(t, s, before...)
+}
+
+// rowed answers whoever allows it with what a row of a listing shows.
+type rowed struct{ *mem.Store }
+
+func (r rowed) Stat(ctx context.Context, key string) (backend.Object, error) {
+	o, err := r.Store.Stat(ctx, key)
+	if err == nil && backend.PartialAllowed(ctx) {
+		o = backend.Object{Key: o.Key, Size: o.Size, Updated: o.Updated, ETag: o.ETag, StorageClass: o.StorageClass, Partial: true}
+	}
+	return o, err
+}
+
+// What a rename has seen of a file in a listing alone is not all that the file is.
+func TestRenamePartial(t *testing.T) {
+	for _, moves := range []bool{false, true} {
+		caps := mem.DefaultCaps()
+		caps.Move, caps.ListMetadata = moves, false
+		s := rowed{mem.New(mem.Config{Caps: &caps})}
+		other := mem.New(mem.Config{})
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full}, Mount{Path: "/other", Store: other, Rights: Full})
+		for from, to := range map[string]string{"/a": "/b", "/c.part": "/c.csv", "/e": "/other/e"} {
+			put(t, s, from[1:], []byte("content"), map[string]string{"k": "v"})
+			wantErr(t, from, tree.Rename(t.Context(), from, to), nil)
+			info, err := tree.Stat(t.Context(), to)
+			if err != nil || info.Object.Metadata["k"] != "v" || read(t, tree, to) != "content" {
+				t.Errorf("moves %v: %s: %+v, %v", moves, to, info, err)
+			}
+			if typ := info.Object.ContentType; to == "/c.csv" && typ != contentType(to) {
+				t.Errorf("moves %v: type %q", moves, typ)
+			}
+		}
+		// An empty object may be a directory of another tool: its row does not tell.
+		put(t, s, "folder", nil, map[string]string{"hdi_isfolder": "true"})
+		wantErr(t, "remove", tree.Remove(t.Context(), "/folder"), ErrIsDir)
+		wantErr(t, "mkdir", tree.Mkdir(t.Context(), "/folder"), ErrExist)
+		wantErr(t, "rmdir", tree.Rmdir(t.Context(), "/folder"), nil)
+		wantKeys(t, s.Store, "b", "c.csv")
+	}
 }

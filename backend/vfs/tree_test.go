@@ -80,7 +80,7 @@ func TestMounts(t *testing.T) {
 		wantErr(t, "set time of "+name, tree.SetModTime(ctx, name, time.Unix(0, 0)), ErrIsDir)
 		wantErr(t, "copy "+name, tree.Copy(ctx, name, "/new"), ErrIsDir)
 		wantErr(t, "join "+name, tree.Concat(ctx, "/new", []string{name}), ErrIsDir)
-		_, err = tree.Hash(ctx, name, "MD5", 0, -1)
+		_, _, err = tree.Hash(ctx, name, "MD5", 0, -1)
 		wantErr(t, "hash "+name, err, ErrIsDir)
 		_, _, err = tree.Open(ctx, name, 0)
 		wantErr(t, "open "+name, err, ErrIsDir)
@@ -114,7 +114,7 @@ func TestNoRoot(t *testing.T) {
 		wantErr(t, "set time of "+name, tree.SetModTime(ctx, name, time.Unix(0, 0)), ErrNotExist)
 		wantErr(t, "copy "+name, tree.Copy(ctx, name, "/a/b/y"), ErrNotExist)
 		wantErr(t, "join "+name, tree.Concat(ctx, "/a/b/y", []string{name}), ErrNotExist)
-		_, err = tree.Hash(ctx, name, "MD5", 0, -1)
+		_, _, err = tree.Hash(ctx, name, "MD5", 0, -1)
 		wantErr(t, "hash "+name, err, ErrNotExist)
 	}
 }
@@ -147,7 +147,7 @@ func TestBadNames(t *testing.T) {
 		wantErr(t, "copy to "+name, tree.Copy(ctx, "/x", name), ErrName)
 		wantErr(t, "join "+name, tree.Concat(ctx, "/y", []string{"/x", name}), ErrName)
 		wantErr(t, "join to "+name, tree.Concat(ctx, name, []string{"/x"}), ErrName)
-		_, err = tree.Hash(ctx, name, "MD5", 0, -1)
+		_, _, err = tree.Hash(ctx, name, "MD5", 0, -1)
 		wantErr(t, "hash "+name, err, ErrName)
 	}
 	wantErr(t, "mkdir with no room for the slash", tree.Mkdir(ctx, "/"+strings.Repeat("x", 1024)), ErrName)
@@ -209,7 +209,7 @@ func TestRights(t *testing.T) {
 		"mkdir":  {Mkdir, func(fs FS) error { return fs.Mkdir(ctx, "/e") }},
 		"rename": {Rename, func(fs FS) error { return fs.Rename(ctx, "/f", "/g") }},
 		"time":   {Overwrite, func(fs FS) error { return fs.SetModTime(ctx, "/f", time.Unix(0, 0)) }},
-		"hash":   {Read, func(fs FS) error { _, err := fs.Hash(ctx, "/f", "MD5", 0, -1); return err }},
+		"hash":   {Read, func(fs FS) error { _, _, err := fs.Hash(ctx, "/f", "MD5", 0, -1); return err }},
 		"put":    {Create | Overwrite | Append, func(fs FS) error { _, err := store(t, fs, "/f", ""); return err }},
 	}
 	for name, c := range do {

@@ -93,7 +93,7 @@ func (c *client) login(user, password, code string) {
 	c.do("PASS "+password, code)
 }
 
-// transfer sends or fetches over a data connection of its own and returns what came, and the code of the final reply.
+// transfer sends or fetches over a data connection of its own, perhaps behind a "REST n; ", and returns what came, and the code of the final reply.
 func (c *client) transfer(command, body string) (string, string) {
 	c.t.Helper()
 	c.do("PBSZ 0", "200")
@@ -104,6 +104,10 @@ func (c *client) transfer(command, body string) (string, string) {
 		c.t.Fatalf("EPSV: %q", reply)
 	}
 	data := c.dial(fmt.Sprintf("127.0.0.1:%d", port))
+	if rest, behind, ok := strings.Cut(command, "; "); ok {
+		c.do(rest, "350")
+		command = behind
+	}
 	c.do(command, "150")
 	var got []byte
 	if body != "" {

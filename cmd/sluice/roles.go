@@ -66,6 +66,7 @@ func s3Config(s config.Store) s3.Config {
 		Protection: s3.Protection{
 			Encryption: s.Encryption, KMSKey: s.KMSKey, BucketKey: s.BucketKey, CustomerKey: string(s.CustomerKey),
 			LockMode: s.Lock.Mode, LockDays: s.Lock.Days, LegalHold: s.Lock.LegalHold, Tags: s.Tags, ACL: s.ACL, RequesterPays: s.RequesterPays,
+			BucketOwner: s.BucketOwner,
 		},
 	}
 	if s.AssumeRole.Given() && !s.AssumeRole.PerUser() {

@@ -103,6 +103,7 @@ func openStore(ctx context.Context, name string, s config.Store, resume time.Dur
 			Account: s.Account, Container: s.Container, Endpoint: s.Endpoint,
 			AccountKey: string(s.AccountKey), SAS: string(s.SAS), ConnectionString: string(s.ConnectionString),
 			AccessTier: s.AccessTier, EncryptionKey: string(s.EncryptionKey), EncryptionScope: s.EncryptionScope,
+			Protection: azure.Protection{LockMode: s.Lock.Mode, LockDays: s.Lock.Days, LegalHold: s.Lock.LegalHold, Tags: s.Tags},
 		})
 	default:
 		err = fmt.Errorf("unknown type %s", s.Type)
@@ -128,6 +129,7 @@ func gcsConfig(s config.Store) gcs.Config {
 	c := gcs.Config{
 		Bucket: s.Bucket, Endpoint: s.Endpoint, CredentialsFile: s.CredentialsFile, Anonymous: s.Anonymous, UserProject: s.UserProject,
 		StorageClass: s.StorageClass, KMSKey: s.KMSKey, CustomerKey: string(s.CustomerKey),
+		Protection: gcs.Protection{ACL: s.ACL, LockMode: s.Lock.Mode, LockDays: s.Lock.Days, Hold: s.Lock.Hold},
 	}
 	if host := os.Getenv("STORAGE_EMULATOR_HOST"); host != "" && c.Endpoint == "" {
 		if !strings.Contains(host, "://") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -203,5 +204,43 @@ func TestExplain(t *testing.T) {
 	err := explain("lab", config.Store{}, "list", fmt.Errorf("x: %w", backend.ErrNotExist))
 	if !errors.Is(err, backend.ErrNotExist) {
 		t.Errorf("%v is no ErrNotExist any more", err)
+	}
+}
+
+// What a store is asked to do with objects besides storing them comes from the configuration to the wire.
+func TestStoreProtection(t *testing.T) {
+	for _, tt := range []struct {
+		s    config.Store
+		want []string
+	}{
+		{config.Store{Type: "s3", Bucket: "b", Region: "us-east-1", PathStyle: true, AccessKey: "AK", SecretKey: "s", ACL: "bucket-owner-full-control", BucketOwner: "123456789012",
+			Lock: config.Lock{Mode: "governance", Days: 1, LegalHold: true}, Tags: map[string]string{"a": "b"}},
+			[]string{"X-Amz-Object-Lock-Mode: GOVERNANCE", "X-Amz-Object-Lock-Legal-Hold: ON", "X-Amz-Tagging: a=b", "X-Amz-Acl: bucket-owner-full-control", "X-Amz-Expected-Bucket-Owner: 123456789012"}},
+		{config.Store{Type: "gcs", Bucket: "b", Anonymous: true, UserProject: "payer", ACL: "projectPrivate", Lock: config.Lock{Mode: "locked", Days: 1, Hold: "event"}},
+			[]string{"predefinedAcl=projectPrivate", `"eventBasedHold":true`, `"mode":"Locked"`, "userProject=payer"}},
+		{config.Store{Type: "azure", Account: "a", Container: "c", AccountKey: "c2VjcmV0", Lock: config.Lock{Mode: "unlocked", Days: 1, LegalHold: true}, Tags: map[string]string{"a": "b"}},
+			[]string{"X-Ms-Immutability-Policy-Mode: Unlocked", "X-Ms-Legal-Hold: true", "X-Ms-Tags: a=b"}},
+	} {
+		var got strings.Builder
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintln(&got, r.Method, r.URL)
+			_ = r.Header.Write(&got)
+			_, _ = io.Copy(&got, r.Body)
+			w.WriteHeader(http.StatusForbidden)
+		}))
+		tt.s.Endpoint = server.URL
+		store, err := openStore(t.Context(), "lab", tt.s, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Put(t.Context(), "file", nil, backend.PutOptions{}); !errors.Is(err, backend.ErrPermission) {
+			t.Errorf("%s: %v", tt.s.Type, err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(got.String(), want) {
+				t.Errorf("%s: nothing says %s in\n%s", tt.s.Type, want, got.String())
+			}
+		}
+		server.Close()
 	}
 }

@@ -59,7 +59,7 @@ func deeds(d *digest) []deed {
 			},
 		},
 		{"hash", func(ctx context.Context, fs vfs.FS) (err error) {
-			d.sum, err = fs.Hash(ctx, "/d/1", "SHA-256", 0, -1)
+			d.sum, _, err = fs.Hash(ctx, "/d/1", "SHA-256", 0, -1)
 			return err
 		}, func(map[string]string) {}},
 	}

@@ -180,7 +180,7 @@ func (m *machine) hash(t *rapid.T) {
 	case isFile:
 		expect = nil
 	}
-	got, err := m.fs.Hash(t.Context(), name, algorithm, offset, length)
+	got, n, err := m.fs.Hash(t.Context(), name, algorithm, offset, length)
 	if !want(t, fmt.Sprintf("%s of %d bytes at %d of %s", algorithm, length, offset, name), err, expect) {
 		return
 	}
@@ -189,7 +189,7 @@ func (m *machine) hash(t *rapid.T) {
 	}
 	h := digest()
 	h.Write(content[offset : offset+length])
-	if !bytes.Equal(got, h.Sum(nil)) {
-		t.Fatalf("%s of %d bytes at %d of %s: %x, want %x", algorithm, length, offset, name, got, h.Sum(nil))
+	if !bytes.Equal(got, h.Sum(nil)) || n != length {
+		t.Fatalf("%s of %d bytes at %d of %s: %x of %d, want %x", algorithm, length, offset, name, got, n, h.Sum(nil))
 	}
 }

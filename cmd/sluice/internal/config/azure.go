@@ -33,6 +33,11 @@ func (k *checker) checkAzure(at string, s Store) {
 	if u, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 		k.bad(at+".endpoint", "must be a URL such as https://account.blob.core.windows.net, without keys in it")
 	}
+	k.checkLock(at+".lock", s.Lock, "unlocked", "locked")
+	if s.Lock.Hold != "" {
+		k.bad(at+".lock.hold", "belongs to a store of type gcs; here it is legalHold")
+	}
+	k.checkTags(at+".tags", s.Tags)
 	k.oneOf(at+".accessTier", s.AccessTier, "Hot", "Cool", "Cold", "Smart", "Archive")
 	if p, err := base64.StdEncoding.DecodeString(string(s.EncryptionKey)); s.EncryptionKey != "" && (err != nil || len(p) != 32) {
 		k.bad(at+".encryptionKey", "must be 32 bytes in base64")

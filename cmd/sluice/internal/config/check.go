@@ -129,11 +129,11 @@ func (k *checker) checkDialect(at, closeNotify, encoding, mainframe string) {
 
 // storeKeys are the keys that a type of store has besides type.
 var storeKeys = map[string][]string{
-	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope"},
+	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope", "lock", "tags"},
 	"file":  {"path"},
-	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey"},
+	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey", "lock", "acl"},
 	"s3": {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum", "sessionToken", "profile", "assumeRole", "caFile", "proxy",
-		"storageClass", "encryption", "kmsKey", "bucketKey", "customerKey", "lock", "tags", "acl", "requesterPays"},
+		"storageClass", "encryption", "kmsKey", "bucketKey", "customerKey", "lock", "tags", "acl", "requesterPays", "bucketOwner"},
 }
 
 func (k *checker) checkStore(at string, s Store) {

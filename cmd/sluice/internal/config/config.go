@@ -119,10 +119,11 @@ type Store struct {
 	Proxy         Secret            `yaml:"proxy"`         // URL of an HTTP proxy; empty: that of the environment
 	Encryption    string            `yaml:"encryption"`    // aes256, kms, kms-dsse; empty: the default of the bucket
 	BucketKey     bool              `yaml:"bucketKey"`     // kms: saves requests to KMS
-	Lock          Lock              `yaml:"lock"`          // object lock of what is written
+	Lock          Lock              `yaml:"lock"`          // object lock, retention or immutability of what is written
 	Tags          map[string]string `yaml:"tags"`          // of new objects
 	ACL           string            `yaml:"acl"`           // canned; empty: none is sent
 	RequesterPays bool              `yaml:"requesterPays"` // S3; for Google it is userProject
+	BucketOwner   string            `yaml:"bucketOwner"`   // S3: the account that the bucket must belong to, or nothing is done
 
 	CredentialsFile string `yaml:"credentialsFile"` // JSON of a service account; empty: application default credentials
 	Anonymous       bool   `yaml:"anonymous"`       // without credentials, as emulators want it
@@ -202,9 +203,10 @@ type Role struct {
 
 // Lock is S3 object lock.
 type Lock struct {
-	Mode      string `yaml:"mode"` // governance, compliance
+	Mode      string `yaml:"mode"` // S3: governance, compliance; Google and Azure: unlocked, locked
 	Days      int    `yaml:"days"`
-	LegalHold bool   `yaml:"legalHold"`
+	LegalHold bool   `yaml:"legalHold"` // S3 and Azure
+	Hold      string `yaml:"hold"`      // Google: temporary, event
 }
 
 // Limits of one user. Nil takes the profile's, 0 is no limit.

@@ -315,6 +315,21 @@ sluice.yaml:8:72: stores.f.assumeRole.duration: must be from 15m to 12h
 sluice.yaml:8:86: stores.f.assumeRole.endpoint: must be a URL such as https://sts.example.org
 sluice.yaml:9:41: stores.g.encryption: does not belong to a store of type gcs
 sluice.yaml:9:46: stores.g.assumeRole: does not belong to a store of type gcs`},
+		{"locks", strings.Replace(minimal, "stores: {", `stores: {
+  a: {type: s3, bucket: b, lock: {hold: event}, bucketOwner: acme},
+  b: {type: gcs, bucket: b, lock: {mode: governance, legalHold: true, hold: legal}, acl: bucket-owner-full-control, tags: {a: 1}},
+  c: {type: azure, account: a, container: c, lock: {mode: compliance, hold: event}, acl: private}, `, 1), `sluice.yaml:3:41: stores.a.lock.hold: belongs to a store of type gcs; here it is legalHold
+sluice.yaml:3:62: stores.a.bucketOwner: must be the 12 digits of an AWS account
+sluice.yaml:4:29: stores.b.lock: mode and days go together: give both or neither
+sluice.yaml:4:42: stores.b.lock.mode: must be unlocked or locked
+sluice.yaml:4:65: stores.b.lock.legalHold: does not belong to a store of type gcs; here it is hold: temporary or hold: event
+sluice.yaml:4:77: stores.b.lock.hold: must be temporary or event
+sluice.yaml:4:90: stores.b.acl: must be authenticatedRead, bucketOwnerFullControl, bucketOwnerRead, private, projectPrivate or publicRead
+sluice.yaml:4:117: stores.b.tags: does not belong to a store of type gcs
+sluice.yaml:5:46: stores.c.lock: mode and days go together: give both or neither
+sluice.yaml:5:59: stores.c.lock.mode: must be unlocked or locked
+sluice.yaml:5:77: stores.c.lock.hold: belongs to a store of type gcs; here it is legalHold
+sluice.yaml:5:90: stores.c.acl: does not belong to a store of type azure`},
 		{"users", `tls: {certificates: [{cert: tls.crt, key: tls.key}]}
 stores: {local: {type: file, path: data}}
 profiles:

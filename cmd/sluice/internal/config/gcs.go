@@ -23,6 +23,12 @@ func (k *checker) checkGCS(at string, s Store) {
 	if s.Anonymous && s.CredentialsFile != "" {
 		k.bad(at+".credentialsFile", "goes without anonymous: give one of them")
 	}
+	k.checkLock(at+".lock", s.Lock, "unlocked", "locked")
+	k.oneOf(at+".lock.hold", s.Lock.Hold, "temporary", "event")
+	if s.Lock.LegalHold {
+		k.bad(at+".lock.legalHold", "does not belong to a store of type gcs; here it is hold: temporary or hold: event")
+	}
+	k.oneOf(at+".acl", s.ACL, "authenticatedRead", "bucketOwnerFullControl", "bucketOwnerRead", "private", "projectPrivate", "publicRead")
 	k.oneOf(at+".storageClass", s.StorageClass, "STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 	if s.KMSKey != "" && (!strings.HasPrefix(s.KMSKey, "projects/") || strings.Count(s.KMSKey, "/") != 7) {
 		k.bad(at+".kmsKey", "must be the name of a key, projects/P/locations/L/keyRings/R/cryptoKeys/K")

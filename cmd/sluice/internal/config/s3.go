@@ -54,17 +54,32 @@ func (k *checker) checkProtection(at string, s Store) {
 			k.bad(at+".customerKey", "goes only over https")
 		}
 	}
-	k.oneOf(at+".lock.mode", s.Lock.Mode, "governance", "compliance")
-	if (s.Lock.Mode == "") != (s.Lock.Days == 0) {
-		k.bad(at+".lock", "mode and days go together: give both or neither")
+	k.checkLock(at+".lock", s.Lock, "governance", "compliance")
+	if s.Lock.Hold != "" {
+		k.bad(at+".lock.hold", "belongs to a store of type gcs; here it is legalHold")
 	}
 	if (s.Lock.Mode != "" || s.Lock.LegalHold) && s.Checksum == "none" {
 		k.bad(at+".checksum", "must be one that the store can check: object lock demands it")
 	}
-	if len(s.Tags) > 10 {
-		k.bad(at+".tags", "at most 10 are allowed")
+	k.checkTags(at+".tags", s.Tags)
+	if strings.Trim(s.BucketOwner, "0123456789") != "" || s.BucketOwner != "" && len(s.BucketOwner) != 12 {
+		k.bad(at+".bucketOwner", "must be the 12 digits of an AWS account")
 	}
 	k.oneOf(at+".acl", s.ACL, "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read", "bucket-owner-full-control")
+}
+
+// checkLock checks for how long what is written must stay.
+func (k *checker) checkLock(at string, l Lock, modes ...string) {
+	k.oneOf(at+".mode", l.Mode, modes...)
+	if (l.Mode == "") != (l.Days == 0) {
+		k.bad(at, "mode and days go together: give both or neither")
+	}
+}
+
+func (k *checker) checkTags(at string, tags map[string]string) {
+	if len(tags) > 10 {
+		k.bad(at, "at most 10 are allowed")
+	}
 }
 
 // checkClass checks the look of a storage class. Which there are, the store knows: its compatibles have others.

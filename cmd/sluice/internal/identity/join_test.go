@@ -73,7 +73,7 @@ func TestTransfersOfJoined(t *testing.T) {
 	f := realTree(t, Limits{Transfers: 1}, "/a", "/b")
 	do := map[string]func() error{
 		"copy": func() error { return f.Copy(t.Context(), "/a", "/c") },
-		"hash": func() error { _, err := f.Hash(t.Context(), "/a", "SHA-256", 0, -1); return err },
+		"hash": func() error { _, _, err := f.Hash(t.Context(), "/a", "SHA-256", 0, -1); return err },
 		"join": func() error { return f.Concat(t.Context(), "/d", []string{"/c"}) },
 	}
 	body, _, err := f.Open(t.Context(), "/a", 0)
@@ -98,7 +98,7 @@ func TestBytesOfHash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := realTree(t, Limits{DailyBytes: 100, BytesPerSecond: 10}, "/a")
 		digest := func(algorithm string) error {
-			_, err := f.Hash(t.Context(), "/a", algorithm, 0, -1)
+			_, _, err := f.Hash(t.Context(), "/a", algorithm, 0, -1)
 			return err
 		}
 		f.meter.limiter.AllowN(time.Now(), f.meter.limiter.Burst()) // what may go at once is gone

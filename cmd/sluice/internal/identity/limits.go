@@ -229,9 +229,9 @@ func (l *limited) join(ctx context.Context, names ...string) error {
 }
 
 // Hash is vfs.FS's. It is a transfer, in which the bytes that are read from the store wait and count as in a download.
-func (l *limited) Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, error) {
+func (l *limited) Hash(ctx context.Context, name, algorithm string, offset, length int64) ([]byte, int64, error) {
 	if _, err := l.meter.begin(); err != nil {
-		return nil, fmt.Errorf("%s of %s: %w", algorithm, name, err)
+		return nil, 0, fmt.Errorf("%s of %s: %w", algorithm, name, err)
 	}
 	defer l.meter.end()
 	return l.FS.Hash(vfs.Metered(ctx, func(n int) error { return l.meter.spend(ctx, n) }), name, algorithm, offset, length)

@@ -71,8 +71,8 @@ func (m *memory) Concat(context.Context, string, []string) error { return errors
 func (m *memory) Restore(context.Context, string, int) (bool, error) {
 	return false, errors.ErrUnsupported
 }
-func (m *memory) Hash(context.Context, string, string, int64, int64) ([]byte, error) {
-	return nil, errors.ErrUnsupported
+func (m *memory) Hash(context.Context, string, string, int64, int64) ([]byte, int64, error) {
+	return nil, 0, errors.ErrUnsupported
 }
 
 func tree(l Limits) *limited {
