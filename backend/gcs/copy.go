@@ -41,7 +41,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		if err == nil {
 			return object(a), nil
 		}
-		err = unmet(opts.If, wrap("copy", src+" to "+dst, err))
+		err = unmet(opts.If, s.wrap(ctx, "copy", src+" to "+dst, err))
 		if try == maxRaces || !errors.Is(err, backend.ErrChanged) || !s.moved(ctx, from) {
 			return backend.Object{}, err
 		}
@@ -78,7 +78,7 @@ func (s *Store) rewrite(ctx context.Context, dst string, from *storage.ObjectAtt
 		return nil, err
 	}
 	if a.Size != from.Size || a.CRC32C != from.CRC32C {
-		return nil, fmt.Errorf("the copy has %d bytes with CRC-32C %08x, the source %d with %08x: %w", a.Size, a.CRC32C, from.Size, from.CRC32C, errDamaged)
+		return nil, fmt.Errorf("the copy has %d bytes with CRC-32C %08x, the source %d with %08x: %w", a.Size, a.CRC32C, from.Size, from.CRC32C, backend.ErrDamaged)
 	}
 	return a, nil
 }
@@ -136,7 +136,7 @@ func (s *Store) Move(ctx context.Context, dst, src string, opts backend.CopyOpti
 	if err == nil {
 		return object(a), nil
 	}
-	err = wrap("move", src+" to "+dst, err)
+	err = s.wrap(ctx, "move", src+" to "+dst, err)
 	lost := errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrUnavailable)
 	if w.tries > 1 && lost { // the answer of a try that did it may be lost
 		_, statErr := s.Stat(ctx, src)

@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"net/url"
 
@@ -25,17 +24,17 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 		for last := opts.After; ; {
 			out, err := s.client.ListObjectsV2(ctx, in)
 			if err != nil {
-				yield(backend.Entry{}, wrap("list", prefix, err))
+				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 				return
 			}
 			entries, err := page(out)
 			if err != nil {
-				yield(backend.Entry{}, fmt.Errorf("s3 list %s: %w: %w", prefix, backend.ErrUnavailable, err))
+				yield(backend.Entry{}, s.failure("list", prefix, backend.ErrUnavailable, err))
 				return
 			}
 			for _, e := range entries {
 				if err := ctx.Err(); err != nil {
-					yield(backend.Entry{}, wrap("list", prefix, err))
+					yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 					return
 				}
 				if e.Key <= last { // a folder around After, or one that goes on from page to page

@@ -54,7 +54,7 @@ func checkConfig(ctx context.Context, out io.Writer, file string, probe bool) er
 
 // tryStore opens a store for as long as it takes to probe it.
 func tryStore(ctx context.Context, name string, s config.Store) (err error) {
-	store, err := openStore(ctx, name, s, 365*24*time.Hour) // a look at it ends nothing
+	store, err := openStore(ctx, name, s, 365*24*time.Hour, nil) // a look at it ends nothing
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"sluice/backend"
 	"sluice/backend/azure"
+	"sluice/backend/breaker"
 	"sluice/backend/file"
 	"sluice/backend/gcs"
 	"sluice/backend/s3"
@@ -28,7 +30,7 @@ const reachTime = 15 * time.Second
 
 // openStores opens every store of the configuration, makes sure that it answers, and puts the cache before those that are
 // reached over a network. The caller closes them by the function that comes with them.
-func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.Store, _ func() error, err error) {
+func openStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ map[string]backend.Store, _ func() error, err error) {
 	var opened []backend.Store
 	closeAll := func() error {
 		var errs []error
@@ -49,7 +51,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.S
 	stores := map[string]backend.Store{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Stores)) {
 		s := cfg.Stores[name]
-		store, err := openStore(ctx, name, s, cfg.Transfer.Resume)
+		store, err := openStore(ctx, name, s, cfg.Transfer.Resume, breaker.New(breaker.Config{Store: name, Logger: log}))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -89,17 +91,23 @@ func orNever(ttl time.Duration) time.Duration {
 	return ttl
 }
 
-// openStore opens one store. That alone asks it nothing. Uploads that were cut off can be resumed for as long as resume says.
-func openStore(ctx context.Context, name string, s config.Store, resume time.Duration) (store backend.Store, err error) {
+// openStore opens one store. That alone asks it nothing. Uploads that were cut off can be resumed for as long as resume says. The
+// breaker, which may be nil, stands before stores that are reached over a network.
+func openStore(ctx context.Context, name string, s config.Store, resume time.Duration, b *breaker.Breaker) (store backend.Store, err error) {
 	switch s.Type {
 	case "file":
 		store, err = file.Open(ctx, file.Config{Path: s.Path, Keep: keep(resume)})
 	case "s3":
-		store, err = s3.Open(ctx, s3Config(s))
+		c := s3Config(s)
+		c.Name, c.Breaker = name, b
+		store, err = s3.Open(ctx, c)
 	case "gcs":
-		store, err = gcs.Open(ctx, gcsConfig(s))
+		c := gcsConfig(s)
+		c.Name, c.Breaker = name, b
+		store, err = gcs.Open(ctx, c)
 	case "azure":
 		store, err = azure.Open(ctx, azure.Config{
+			Name: name, Breaker: b, Tries: s.Tries, Timeout: s.Timeout,
 			Account: s.Account, Container: s.Container, Endpoint: s.Endpoint,
 			AccountKey: string(s.AccountKey), SAS: string(s.SAS), ConnectionString: string(s.ConnectionString),
 			AccessTier: s.AccessTier, EncryptionKey: string(s.EncryptionKey), EncryptionScope: s.EncryptionScope,
@@ -127,7 +135,7 @@ func keep(resume time.Duration) time.Duration {
 func gcsConfig(s config.Store) gcs.Config {
 	c := gcs.Config{
 		Bucket: s.Bucket, Endpoint: s.Endpoint, CredentialsFile: s.CredentialsFile, Anonymous: s.Anonymous, UserProject: s.UserProject,
-		StorageClass: s.StorageClass, KMSKey: s.KMSKey, CustomerKey: string(s.CustomerKey),
+		StorageClass: s.StorageClass, KMSKey: s.KMSKey, CustomerKey: string(s.CustomerKey), Tries: s.Tries, Timeout: s.Timeout,
 	}
 	if host := os.Getenv("STORAGE_EMULATOR_HOST"); host != "" && c.Endpoint == "" {
 		if !strings.Contains(host, "://") {

@@ -106,7 +106,7 @@ func TestReachS3(t *testing.T) {
 		}))
 		defer server.Close()
 		s := config.Store{Type: "s3", Bucket: "lab", Region: "us-east-1", Endpoint: server.URL, PathStyle: true, AccessKey: "AK", SecretKey: "hunter2"}
-		store, err := openStore(t.Context(), "lab", s, 0)
+		store, err := openStore(t.Context(), "lab", s, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestReachGCS(t *testing.T) {
 	} {
 		t.Setenv("STORAGE_EMULATOR_HOST", tt.env)
 		asked = ""
-		store, err := openStore(t.Context(), "lab", tt.s, 0)
+		store, err := openStore(t.Context(), "lab", tt.s, 0, nil)
 		if err == nil {
 			err = reach(t.Context(), "lab", tt.s, store)
 			if err := closeStore(store); err != nil {
@@ -183,7 +183,7 @@ func TestReachAzure(t *testing.T) {
 		}))
 		defer server.Close()
 		s := config.Store{Type: "azure", Container: "lab", Account: "acme", Endpoint: server.URL, AccountKey: "aHVudGVyMg=="}
-		store, err := openStore(t.Context(), "lab", s, 0)
+		store, err := openStore(t.Context(), "lab", s, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func TestReachAzure(t *testing.T) {
 		}
 	}
 	s := config.Store{Type: "azure", Container: "lab", Account: "acme", SAS: "no signature"}
-	if _, err := openStore(t.Context(), "lab", s, 0); err == nil || err.Error() != "store lab (container lab of acme): cannot open: SAS: give the whole query string, with sig= in it; correct its configuration" {
+	if _, err := openStore(t.Context(), "lab", s, 0, nil); err == nil || err.Error() != "store lab (container lab of acme): cannot open: SAS: give the whole query string, with sig= in it; correct its configuration" {
 		t.Errorf("%v", err)
 	}
 }
