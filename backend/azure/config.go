@@ -96,9 +96,12 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 		cfg.Timeout = patience
 	}
 	client := newClient(cfg.Timeout)
-	return open(cfg, guarded{client, cfg.Breaker}, func() (azcore.TokenCredential, error) {
-		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: client}})
-	})
+	return open(cfg, guarded{client, cfg.Breaker}, func() (azcore.TokenCredential, error) { return login(client) })
+}
+
+// login looks for credentials where Azure's own programs do; tokens are asked for by a transport.
+func login(transport policy.Transporter) (azcore.TokenCredential, error) {
+	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: transport}})
 }
 
 // open returns the store whose requests go through a transport. login is asked for credentials where none are given.

@@ -88,8 +88,9 @@ func open(ctx context.Context, cfg Config, retry patience) (*Store, error) {
 // connect makes the client of a store; without credentials if there are none.
 func (s *Store) connect(ctx context.Context, creds *auth.Credentials) error {
 	var err error
+	s.wire = newTransport(s.cfg.Timeout, s.cfg.Breaker)
 	s.http, err = httptransport.NewClient(&httptransport.Options{
-		BaseRoundTripper: newTransport(s.cfg.Timeout, s.cfg.Breaker), DisableTelemetry: true, Credentials: creds, DisableAuthentication: creds == nil,
+		BaseRoundTripper: s.wire, DisableTelemetry: true, Credentials: creds, DisableAuthentication: creds == nil,
 	})
 	if err != nil {
 		return fmt.Errorf("gcs client: %w", err)

@@ -38,6 +38,7 @@ var caps = backend.Caps{
 type Store struct {
 	client   *storage.Client
 	http     *http.Client
+	wire     *transport // below it
 	bucket   *storage.BucketHandle
 	cfg      Config
 	endpoint string // without a slash behind it; empty: the SDK's

@@ -13,7 +13,7 @@ import (
 const usualIdle = 2 * time.Minute
 
 // newTransport is what requests travel over. HTTP/2 would send the parts that overlap over one connection.
-func newTransport(idle time.Duration, guard *breaker.Breaker) http.RoundTripper {
+func newTransport(idle time.Duration, guard *breaker.Breaker) *transport {
 	if idle <= 0 {
 		idle = usualIdle
 	}
