@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -22,7 +23,7 @@ func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("s3 %s %s: %w", op, key, cause)
 	}
-	f := s.failure(op, key, classify(err), err)
+	f := s.failure(op, key, classify(err), describe(err))
 	f.Code = apiCode(err)
 	var resp *awshttp.ResponseError
 	if errors.As(err, &resp) && resp.Response != nil {
@@ -30,6 +31,32 @@ func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
 		f.Request = requestIDs(resp.Response.Header.Get("X-Amz-Request-Id"), resp.Response.Header.Get("X-Amz-Id-2"))
 	}
 	return f
+}
+
+// described is an error of the SDK with a text of its own.
+type described struct {
+	text string
+	err  error
+}
+
+func (d *described) Error() string { return d.text }
+func (d *described) Unwrap() error { return d.err }
+
+// signature is what a server might repeat of a request that it does not understand.
+var signature = regexp.MustCompile(`(?i)((signature|credential|token)[=:]\s*)[^\s,&]+`)
+
+// describe gives an answer of the store a text of one line: the SDK's own runs over several clauses.
+func describe(err error) error {
+	var api smithy.APIError
+	var resp *awshttp.ResponseError
+	if !errors.As(err, &api) || !errors.As(err, &resp) {
+		return err
+	}
+	text := fmt.Sprintf("status %d %s", resp.HTTPStatusCode(), api.ErrorCode())
+	if m := strings.Join(strings.Fields(api.ErrorMessage()), " "); m != "" {
+		text += ": " + signature.ReplaceAllString(m, "${1}REDACTED")
+	}
+	return &described{text, err}
 }
 
 func (s *Store) failure(op, key string, class, err error) *backend.Failure {

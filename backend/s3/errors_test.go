@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -109,16 +110,34 @@ func TestDamaged(t *testing.T) {
 	check(err, backend.ErrConnection, "read")
 }
 
-// TestTries: a call is repeated as often as the configuration says.
+// TestTries: what may pass is tried as often as the configuration says, and nothing else.
 func TestTries(t *testing.T) {
-	n := 0
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		n++
-		fail(w, http.StatusServiceUnavailable, "SlowDown")
-	}))
-	defer srv.Close()
-	s := connect(t, Config{Endpoint: srv.URL, Tries: 2})
-	if _, err := s.Stat(t.Context(), "k"); !errors.Is(err, backend.ErrThrottled) || n != 2 {
-		t.Errorf("%v after %d tries", err, n)
+	for _, tc := range []struct {
+		status int
+		code   string
+		want   int
+	}{{503, "SlowDown", 2}, {429, "Unheard", 2}, {500, "InternalError", 2}, {400, "BadDigest", 2}, {403, "AccessDenied", 1}, {412, "PreconditionFailed", 1}} {
+		n := 0
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n++
+			fail(w, tc.status, tc.code)
+		}))
+		defer srv.Close()
+		s := connect(t, Config{Endpoint: srv.URL, Tries: 2})
+		if _, err := s.Put(t.Context(), "k", nil, backend.PutOptions{}); err == nil || n != tc.want {
+			t.Errorf("%d %s: %v after %d tries, want %d", tc.status, tc.code, err, n, tc.want)
+		}
+	}
+}
+
+// TestRepeated: what a server repeats of the request is not in the text of an error.
+func TestRepeated(t *testing.T) {
+	s := wire(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprintf(w, "<Error><Code>SignatureDoesNotMatch</Code><Message>not %s\nas told; token: hush</Message></Error>", r.Header.Get("Authorization"))
+	}, Config{})
+	_, err := s.Put(t.Context(), "k", nil, backend.PutOptions{})
+	if text := fmt.Sprint(err); strings.Contains(text, "AKID") || strings.Contains(text, "hush") || strings.Contains(text, "\n") || !strings.Contains(text, "status 403 SignatureDoesNotMatch: not ") {
+		t.Errorf("%s", text)
 	}
 }
