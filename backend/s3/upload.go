@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,11 +127,15 @@ func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length in
 		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, PartNumber: aws.Int32(int32(n)), CopySource: u.store.source(src),
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+length-1)), CopySourceIfMatch: optional(opts.SrcETag),
 	})
-	if apiCode(err) == "InvalidArgument" { // of all arguments only the range is the caller's
-		return u.store.failure(fmt.Sprintf("copy part %d", n), u.key, backend.ErrRange, err)
-	}
 	if err != nil {
-		return u.store.wrap(ctx, fmt.Sprintf("copy part %d", n), u.key, err)
+		err = u.store.wrap(ctx, fmt.Sprintf("copy part %d", n), u.key, err)
+		switch {
+		case apiCode(err) != "InvalidArgument":
+			return err
+		case strings.Contains(strings.ToLower(err.Error()), "range"): // of all arguments the caller's alone
+			return backend.Reclass(err, backend.ErrRange)
+		}
+		return backend.Reclass(err, backend.ErrUnsupported) // such as the checksum of the upload
 	}
 	r := out.CopyPartResult
 	p := part{size: length, CompletedPart: types.CompletedPart{

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -161,50 +159,6 @@ func reach(ctx context.Context, name string, s config.Store, store backend.Store
 			return explain(name, s, "list", err)
 		}
 		break
-	}
-	return nil
-}
-
-// probeStore reaches a store and does with a small object what transfers will do.
-func probeStore(ctx context.Context, name string, s config.Store, store backend.Store) error {
-	if err := reach(ctx, name, s, store); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*reachTime)
-	defer cancel()
-	key, content := ".sluice/probe-"+rand.Text(), []byte("sluice config check --probe\n")
-	create := backend.PutOptions{If: backend.Condition{Absent: store.Caps().Conditional}}
-	if _, err := store.Put(ctx, key, content, create); err != nil {
-		return explain(name, s, "write", err)
-	}
-	failed := probeObject(ctx, name, s, store, key, content)
-	if err := store.Delete(ctx, key, backend.DeleteOptions{}); err != nil {
-		return errors.Join(failed, explain(name, s, "delete", err))
-	}
-	return failed
-}
-
-// probeObject reads what probeStore has written, and tries to create it again.
-func probeObject(ctx context.Context, name string, s config.Store, store backend.Store, key string, content []byte) error {
-	body, _, err := store.Open(ctx, key, backend.OpenOptions{})
-	if err != nil {
-		return explain(name, s, "read", err)
-	}
-	defer body.Close()
-	p, err := io.ReadAll(body)
-	switch {
-	case err != nil:
-		return explain(name, s, "read", err)
-	case !bytes.Equal(p, content):
-		return fmt.Errorf("store %s: what comes back is not what was written; it is not fit for Sluice", name)
-	case !store.Caps().Conditional:
-		return nil
-	}
-	switch _, err := store.Put(ctx, key, content, backend.PutOptions{If: backend.Condition{Absent: true}}); {
-	case err == nil:
-		return fmt.Errorf("store %s: it ignores conditions (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice", name)
-	case !errors.Is(err, backend.ErrChanged):
-		return explain(name, s, "write on a condition", err)
 	}
 	return nil
 }
