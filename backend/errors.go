@@ -21,6 +21,15 @@ var (
 	ErrRange       = errors.New("offset beyond the end of the object")
 )
 
+// Kinds of ErrUnavailable, which they wrap.
+var (
+	ErrThrottled  = fmt.Errorf("%w: it throttles", ErrUnavailable)
+	ErrPaused     = fmt.Errorf("%w: it is given a pause", ErrUnavailable) // and was not asked
+	ErrTimeout    = fmt.Errorf("%w: no answer in time", ErrUnavailable)
+	ErrConnection = fmt.Errorf("%w: the connection failed", ErrUnavailable)
+	ErrDamaged    = fmt.Errorf("%w: damaged on the way", ErrUnavailable) // a checksum or a length does not fit
+)
+
 // CheckKey returns an error that wraps ErrBadKey if key is not one that a Store accepts. A segment ".." is refused because
 // SDKs put it raw on the wire, where a path-style endpoint may resolve it to another bucket.
 func CheckKey(key string, maxLen int) error {

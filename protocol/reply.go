@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"os"
+	"log/slog"
 
 	"sluice/backend"
 	"sluice/backend/vfs"
@@ -26,7 +26,7 @@ var errorReplies = []struct {
 	{dataconn.ErrNoPort, reply(425, "No passive port is free; try again")},
 	{dataconn.ErrNoConn, reply(425, "Data connection was not opened")},
 	{dataconn.ErrNotResumed, reply(522, "Data connection must resume the TLS session of the control connection")},
-	{os.ErrDeadlineExceeded, reply(426, "Data connection timed out; transfer aborted")},
+	{dataconn.ErrStalled, reply(426, "Data connection timed out; transfer aborted")},
 	{dataconn.ErrCutOff, reply(426, "Data connection closed before the end; transfer aborted")},
 	{codec.ErrCutOff, reply(426, "Data ended before the file did; transfer aborted")},
 	{codec.ErrBomb, reply(552, "Compressed data expands too much; transfer aborted")},
@@ -51,19 +51,35 @@ var errorReplies = []struct {
 	{wire.ErrArgument, reply(501, "Syntax error in argument")},
 }
 
-// errorReply is the reply to err. What nobody foresaw becomes 451 with an id that stands in the log beside the error.
-func (s *session) errorReply(ctx context.Context, cmd wire.Command, err error) wire.Reply {
+// errorReply is the reply to err, and how much the log should make of it. What nobody foresaw becomes 451 with an id that stands in
+// the log beside the error.
+func errorReply(err error) (rep wire.Reply, level slog.Level, errorID string) {
 	for _, row := range errorReplies {
-		if errors.Is(err, row.err) {
-			if row.reply.Code/100 == 4 {
-				s.log.WarnContext(ctx, "command failed", "command", cmd.String(), "code", row.reply.Code, "error", err)
-			} else {
-				s.log.DebugContext(ctx, "command refused", "command", cmd.String(), "code", row.reply.Code, "error", err)
-			}
-			return row.reply
+		if !errors.Is(err, row.err) {
+			continue
 		}
+		if row.reply.Code/100 == 4 || denied(err) {
+			return row.reply, slog.LevelWarn, ""
+		}
+		return row.reply, slog.LevelDebug, ""
 	}
-	errorID := rand.Text()[:8]
-	s.log.ErrorContext(ctx, "unforeseen error", "command", cmd.String(), "error_id", errorID, "error", err)
-	return reply(451, "Internal error "+errorID+"; the log of the server says more")
+	errorID = rand.Text()[:8]
+	return reply(451, "Internal error "+errorID+"; the log of the server says more"), slog.LevelError, errorID
+}
+
+// denied reports whether a store refuses what the user may do: that is for whoever runs the server to mend.
+func denied(err error) bool {
+	var f *backend.Failure
+	return errors.As(err, &f) && (errors.Is(f.Class, backend.ErrPermission) || errors.Is(f.Class, backend.ErrUnsupported))
+}
+
+// failed is the reply to a command that failed, about which it writes one line.
+func (s *session) failed(ctx context.Context, cmd wire.Command, err error) wire.Reply {
+	rep, level, id := errorReply(err)
+	attrs := []any{"command", cmd.String(), "code", rep.Code, "error", err}
+	if id != "" {
+		attrs = append(attrs, "error_id", id)
+	}
+	s.log.Log(ctx, level, "command failed", attrs...)
+	return rep
 }

@@ -473,7 +473,7 @@ func (s *session) execute(it item) wire.Reply {
 	}
 	rep, err := row.run(s, s.ctx, arg)
 	if err != nil {
-		return s.errorReply(s.ctx, cmd, err)
+		return s.failed(s.ctx, cmd, err)
 	}
 	return rep
 }

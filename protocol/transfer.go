@@ -86,12 +86,14 @@ func (s *session) begin(seq int64, cmd wire.Command, arg string, row *command) w
 			if cause := context.Cause(ctx); cause != nil {
 				err = fmt.Errorf("%w (%w)", cause, err)
 			}
-			rep = s.errorReply(ctx, cmd, err)
+		}
+		switch {
+		case t.expected != nil:
+			rep = s.report(ctx, t, rep, err)
+		case err != nil:
+			rep = s.failed(ctx, cmd, err)
 		}
 		cancel(nil)
-		if t.expected != nil {
-			s.report(t, rep.Code, err)
-		}
 		if t.asked {
 			t.expected.Close()
 		}
@@ -120,19 +122,28 @@ func (t *transfer) run(ctx context.Context, log *slog.Logger, do job) (rep wire.
 	return do(ctx)
 }
 
-// report tells the log and the program of a finished transfer.
-func (s *session) report(t *transfer, code int, err error) {
+// report tells the log, in one line, and the program of a finished transfer. It returns its reply, which is rep unless there is
+// an error.
+func (s *session) report(ctx context.Context, t *transfer, rep wire.Reply, err error) wire.Reply {
+	level, id := slog.LevelInfo, ""
+	if err != nil {
+		rep, level, id = errorReply(err)
+	}
 	d := time.Since(t.begun)
-	attrs := []any{"verb", t.verb, "path", t.name, "bytes", t.bytes.Load(), "duration", d, "code", code}
+	attrs := []any{"verb", t.verb, "path", t.name, "bytes", t.bytes.Load(), "duration", d, "code", rep.Code}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
-	s.log.Info("transfer", attrs...)
+	if id != "" {
+		attrs = append(attrs, "error_id", id)
+	}
+	s.log.Log(ctx, max(level, slog.LevelInfo), "transfer", attrs...)
 	if s.srv.cfg.Hooks.Transfer != nil {
 		s.srv.cfg.Hooks.Transfer(Transfer{
-			User: s.account.Name, Remote: s.remote.Addr(), Verb: t.verb, Name: t.name, Bytes: t.bytes.Load(), Duration: d, Code: code, Err: err,
+			User: s.account.Name, Remote: s.remote.Addr(), Verb: t.verb, Name: t.name, Bytes: t.bytes.Load(), Duration: d, Code: rep.Code, Err: err,
 		})
 	}
+	return rep
 }
 
 // connect says 150 and waits for the data connection, which ends with ctx.

@@ -27,7 +27,7 @@ func (s *Store) Restore(ctx context.Context, key string, opts backend.RestoreOpt
 	}
 	_, err = s.blob(key).SetTier(ctx, out, &how)
 	if err != nil && errorCode(err) != string(bloberror.BlobBeingRehydrated) {
-		return wrap(ctx, "restore", key, err)
+		return s.wrap(ctx, "restore", key, err)
 	}
 	return nil
 }

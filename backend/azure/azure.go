@@ -84,7 +84,7 @@ func (s *Store) stat(ctx context.Context, key string) (backend.Object, blob.GetP
 	}
 	p, err := s.blob(key).GetProperties(ctx, &blob.GetPropertiesOptions{CPKInfo: s.encrypt})
 	if err != nil {
-		return backend.Object{}, p, wrap(ctx, "stat", key, err)
+		return backend.Object{}, p, s.wrap(ctx, "stat", key, err)
 	}
 	o := backend.Object{
 		Key: key, Size: value(p.ContentLength), Updated: value(p.LastModified), ETag: quoted(p.ETag), ContentType: value(p.ContentType),
@@ -112,13 +112,13 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	})
 	if err != nil {
 		cancel(nil)
-		err = wrap(ctx, "open", key, err)
+		err = s.wrap(ctx, "open", key, err)
 		if errors.Is(err, backend.ErrRange) {
 			return s.openEnd(ctx, key, opts, err)
 		}
 		return nil, backend.Object{}, err
 	}
-	in := newBody(ctx, cancel, key, r.Body)
+	in := newBody(ctx, cancel, s.stall(), r.Body, func(err error) error { return s.read(key, r.RequestID, err) })
 	size := value(r.ContentLength)
 	if opts.Offset > 0 || opts.Length > 0 {
 		// bytes first-last/size; an answer without it, or with another range, is not what was asked for
@@ -126,7 +126,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 		size, err = strconv.ParseInt(total, 10, 64)
 		if err != nil || !strings.HasPrefix(at, fmt.Sprintf("bytes %d-", opts.Offset)) {
 			_ = in.Close()
-			return nil, backend.Object{}, fmt.Errorf("azure open %s: asked for bytes from %d, got %q: %w", key, opts.Offset, value(r.ContentRange), backend.ErrUnavailable)
+			return nil, backend.Object{}, s.damaged("open", key, r.RequestID, fmt.Errorf("asked for bytes from %d, got %q", opts.Offset, value(r.ContentRange)))
 		}
 	}
 	if opts.ETag != "" && quoted(r.ETag) != opts.ETag { // something between here and there that drops If-Match
@@ -172,7 +172,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 		Tags: s.cfg.Protection.label(key), ImmutabilityPolicyMode: mode, ImmutabilityPolicyExpiryTime: until, LegalHold: hold,
 	})
 	if err != nil {
-		err = unmet(opts.If, wrap(ctx, "put", key, err))
+		err = unmet(opts.If, s.wrap(ctx, "put", key, err))
 		if errors.Is(err, backend.ErrChanged) && sent.Load() > 1 {
 			sum := md5.Sum(p) // #nosec G401
 			if o, ok := s.made(ctx, key, int64(len(p)), sum[:]); ok {
@@ -182,7 +182,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 		return backend.Object{}, err
 	}
 	if err := same(crc, r.ContentCRC64); err != nil {
-		return backend.Object{}, fmt.Errorf("azure put %s: %w", key, err)
+		return backend.Object{}, s.damaged("put", key, r.RequestID, err)
 	}
 	return s.written(key, int64(len(p)), quoted(r.ETag), r.LastModified, opts.Attributes), nil
 }
@@ -221,7 +221,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	if err == nil {
 		return nil
 	}
-	err = wrap(ctx, "delete", key, err)
+	err = s.wrap(ctx, "delete", key, err)
 	gone, again := errors.Is(err, backend.ErrNotExist), sent.Load() > 1
 	if errors.Is(err, backend.ErrChanged) { // the second try may meet what the first one has done; the first, nothing at all
 		_, statErr := s.Stat(ctx, key)
@@ -231,7 +231,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	case !gone:
 		return err
 	case opts.ETag != "" && !again:
-		return fmt.Errorf("azure delete %s: %w", key, backend.ErrChanged)
+		return backend.Reclass(err, backend.ErrChanged)
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 // same compares a checksum with the one that the store has computed of what it got, if it tells.
 func same(crc uint64, answer []byte) error {
 	if len(answer) == 8 && binary.LittleEndian.Uint64(answer) != crc {
-		return fmt.Errorf("the store has CRC-64 %x, sent was %x: %w", binary.LittleEndian.Uint64(answer), crc, backend.ErrUnavailable)
+		return fmt.Errorf("the store has CRC-64 %x, sent was %x", binary.LittleEndian.Uint64(answer), crc)
 	}
 	return nil
 }
@@ -276,7 +276,7 @@ func condition(c backend.Condition) *blob.AccessConditions {
 // unmet makes ErrChanged of a missing object where the condition asks for one.
 func unmet(c backend.Condition, err error) error {
 	if c.ETag != "" && errors.Is(err, backend.ErrNotExist) {
-		return fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+		return backend.Reclass(err, backend.ErrChanged)
 	}
 	return err
 }

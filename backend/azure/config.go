@@ -18,12 +18,15 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
+	"sluice/backend/breaker"
 )
 
 // Config says which container and how to reach it. Container is needed, and Account, Endpoint or ConnectionString; the rest
 // has defaults. Without a key or a SAS, DefaultAzureCredential looks for credentials: environment, workload identity, managed
 // identity, the tools of developers.
 type Config struct {
+	Name             string // of the store, for the log
 	Account          string
 	Container        string
 	Endpoint         string // URL of the blob service; default https://ACCOUNT.blob.core.windows.net
@@ -34,11 +37,44 @@ type Config struct {
 	EncryptionKey    string // the customer's own key, 32 bytes in base64
 	EncryptionScope  string // not with EncryptionKey
 	Protection       Protection
-	PageSize         int // entries a page of a listing; default and most 5000
+	PageSize         int              // entries a page of a listing; default and most 5000
+	Tries            int              // requests of one call that fails; default 8
+	Timeout          time.Duration    // how long an answer may keep silent; default 5 min
+	Breaker          *breaker.Breaker // stands before the store; nil: none
 }
 
 // retries wait about a minute in all, as long as a client waits with patience.
 var retries = policy.RetryOptions{MaxRetries: 7, RetryDelay: 300 * time.Millisecond, MaxRetryDelay: 20 * time.Second, ShouldRetry: again}
+
+// retries are how calls of this store are repeated.
+func (s *Store) retries() policy.RetryOptions {
+	r := retries
+	if s.cfg.Tries > 0 {
+		if r.MaxRetries = int32(min(s.cfg.Tries, 1000)) - 1; r.MaxRetries == 0 { // #nosec G115 -- at most 999
+			r.MaxRetries = -1 // which is the SDK's word for none
+		}
+	}
+	return r
+}
+
+// stall is how long a body may stand still.
+func (s *Store) stall() time.Duration {
+	if s.cfg.Timeout > 0 {
+		return min(stall, s.cfg.Timeout)
+	}
+	return stall
+}
+
+// guarded sends requests past the breaker.
+type guarded struct {
+	policy.Transporter
+	breaker *breaker.Breaker
+}
+
+// Do implements policy.Transporter.
+func (g guarded) Do(r *http.Request) (*http.Response, error) {
+	return g.breaker.Do(r, g.Transporter.Do)
+}
 
 // again reports whether a call that failed may succeed when it is repeated: as the SDK sees it, and where bytes were damaged on
 // the way.
@@ -57,10 +93,16 @@ func again(r *http.Response, err error) bool {
 
 // Open returns the store. It does no I/O; see Check.
 func Open(_ context.Context, cfg Config) (*Store, error) {
-	client := newClient()
-	return open(cfg, client, func() (azcore.TokenCredential, error) {
-		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: client}})
-	})
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = patience
+	}
+	client := newClient(cfg.Timeout)
+	return open(cfg, guarded{client, cfg.Breaker}, func() (azcore.TokenCredential, error) { return login(client) })
+}
+
+// login looks for credentials where Azure's own programs do; tokens are asked for by a transport.
+func login(transport policy.Transporter) (azcore.TokenCredential, error) {
+	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: transport}})
 }
 
 // open returns the store whose requests go through a transport. login is asked for credentials where none are given.
@@ -82,7 +124,7 @@ func open(cfg Config, transport policy.Transporter, login func() (azcore.TokenCr
 		s.scope = &blob.CPKScopeInfo{EncryptionScope: &cfg.EncryptionScope}
 	}
 	opts := &container.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: transport, Retry: retries, Telemetry: policy.TelemetryOptions{ApplicationID: "sluice"}, PerRetryPolicies: []policy.Policy{counter{}},
+		Transport: transport, Retry: s.retries(), Telemetry: policy.TelemetryOptions{ApplicationID: "sluice"}, PerRetryPolicies: []policy.Policy{counter{}},
 	}}
 	var err error
 	if s.container, err = s.connect(opts, login); err != nil {

@@ -78,7 +78,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		return s.copyBlock(ctx, dst, from, tags, put)
 	}
 	if err != nil {
-		err = unmet(opts.If, wrap(ctx, "copy", src+" to "+dst, err))
+		err = unmet(opts.If, s.wrap(ctx, "copy", src+" to "+dst, err))
 		if errors.Is(err, backend.ErrChanged) && sent.Load() > 1 {
 			if o, ok := s.made(ctx, dst, from.Size, p.ContentMD5); ok {
 				return o, nil
@@ -99,7 +99,7 @@ func (s *Store) copyBlock(ctx context.Context, dst string, from backend.Object, 
 	if tags > 0 {
 		r, err := s.blob(from.Key).GetTags(ctx, nil)
 		if err != nil {
-			return backend.Object{}, wrap(ctx, "copy tags of", from.Key, err)
+			return backend.Object{}, s.wrap(ctx, "copy tags", from.Key, err)
 		}
 		u.tags = map[string]string{}
 		for _, t := range r.BlobTagSet {
@@ -121,7 +121,7 @@ func (s *Store) source(ctx context.Context, key string, tags bool) (url string, 
 	case s.token != nil:
 		t, err := s.token.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{storageScope}})
 		if err != nil {
-			return "", nil, wrap(ctx, "copy", key, err)
+			return "", nil, s.wrap(ctx, "copy", key, err)
 		}
 		return b.URL(), to.Ptr("Bearer " + t.Token), nil
 	case s.key != nil:
@@ -129,7 +129,7 @@ func (s *Store) source(ctx context.Context, key string, tags bool) (url string, 
 			ContainerName: s.cfg.Container, BlobName: key, Permissions: (&sas.BlobPermissions{Read: true, Tag: tags}).String(), ExpiryTime: time.Now().Add(sourceTime).UTC(),
 		}.SignWithSharedKey(s.key)
 		if err != nil {
-			return "", nil, wrap(ctx, "copy", key, err)
+			return "", nil, s.wrap(ctx, "copy", key, err)
 		}
 		return b.URL() + "?" + q.Encode(), nil, nil
 	}
@@ -158,7 +158,7 @@ func (s *Store) rewrite(ctx context.Context, o backend.Object, p blob.GetPropert
 		h.BlobContentLanguage, h.BlobContentMD5 = p.ContentLanguage, p.ContentMD5
 		r, err := b.SetHTTPHeaders(ctx, *h, &blob.SetHTTPHeadersOptions{AccessConditions: condition(backend.Condition{ETag: o.ETag})})
 		if err != nil {
-			return backend.Object{}, unmet(backend.Condition{ETag: o.ETag}, wrap(ctx, "set properties of", o.Key, err))
+			return backend.Object{}, unmet(backend.Condition{ETag: o.ETag}, s.wrap(ctx, "set properties", o.Key, err))
 		}
 		o.ETag, o.Updated, o.ContentType = quoted(r.ETag), value(r.LastModified), *h.BlobContentType
 	}
@@ -167,7 +167,7 @@ func (s *Store) rewrite(ctx context.Context, o backend.Object, p blob.GetPropert
 		AccessConditions: condition(backend.Condition{ETag: o.ETag}), CPKInfo: s.encrypt, CPKScopeInfo: s.scope,
 	})
 	if err != nil {
-		err = unmet(backend.Condition{ETag: o.ETag}, wrap(ctx, "set metadata of", o.Key, err))
+		err = unmet(backend.Condition{ETag: o.ETag}, s.wrap(ctx, "set metadata", o.Key, err))
 		if !errors.Is(err, backend.ErrChanged) || sent.Load() == 1 {
 			return backend.Object{}, err
 		}
@@ -182,7 +182,7 @@ func (s *Store) rewrite(ctx context.Context, o backend.Object, p blob.GetPropert
 	o.ModTime, o.Metadata = a.ModTime, a.Metadata
 	if t := a.StorageClass; t != "" && t != o.StorageClass {
 		if _, err := b.SetTier(ctx, blob.AccessTier(t), nil); err != nil {
-			return backend.Object{}, wrap(ctx, "set tier of", o.Key, err)
+			return backend.Object{}, s.wrap(ctx, "set tier", o.Key, err)
 		}
 		o.StorageClass = t
 	}

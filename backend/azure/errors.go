@@ -18,14 +18,35 @@ import (
 )
 
 // wrap says which call failed, and makes its error one that callers can act on.
-func wrap(ctx context.Context, op, key string, err error) error {
+func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("azure %s %s: %w", op, key, cause)
 	}
-	if class := classify(err); class != nil {
-		return fmt.Errorf("azure %s %s: %w: %w", op, key, class, redact(err))
+	return s.failure(op, key, classify(err), err)
+}
+
+func (s *Store) failure(op, key string, class, err error) *backend.Failure {
+	said := redact(err)
+	f := &backend.Failure{Store: s.cfg.Name, Driver: caps.Name, Op: op, Key: key, Class: class, Err: said}
+	var a *answer
+	if errors.As(said, &a) {
+		f.Status, f.Code, f.Request = a.status, a.code, a.request
 	}
-	return fmt.Errorf("azure %s %s: %w", op, key, redact(err))
+	return f
+}
+
+// damaged is the failure of a call whose answer does not fit what was asked for.
+func (s *Store) damaged(op, key string, request *string, err error) error {
+	f := s.failure(op, key, backend.ErrDamaged, err)
+	f.Request = value(request)
+	return f
+}
+
+// read is the failure of a body that breaks.
+func (s *Store) read(key string, request *string, err error) error {
+	f := s.failure("read", key, backend.NoAnswer(err), err)
+	f.Request = value(request)
+	return f
 }
 
 // answer is an error that the service gave. The SDK's own text has lines and pages; this has what is needed to ask further.
@@ -95,8 +116,10 @@ var classes = map[string]error{
 	// Somebody else is at it.
 	"PendingCopyOperation": backend.ErrUnavailable, "LeaseIdMissing": backend.ErrUnavailable, "LeaseIdMismatchWithBlobOperation": backend.ErrUnavailable,
 	"InvalidBlobOrBlock": backend.ErrUnavailable,
-	// Damaged on the way.
-	"Md5Mismatch": backend.ErrUnavailable, "Crc64Mismatch": backend.ErrUnavailable,
+
+	"Md5Mismatch": backend.ErrDamaged, "Crc64Mismatch": backend.ErrDamaged,
+
+	"ServerBusy": backend.ErrThrottled, "OperationTimedOut": backend.ErrTimeout,
 
 	"BlobArchived": backend.ErrArchived, "BlobBeingRehydrated": backend.ErrArchived,
 
@@ -117,8 +140,11 @@ var classes = map[string]error{
 // classify maps an error of the SDK to a sentinel of package backend; nil if none fits. What is unknown and not the caller's
 // fault counts as unavailable.
 func classify(err error) error {
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return nil
+	case errors.Is(err, backend.ErrPaused):
+		return backend.ErrPaused
 	}
 	var refused *azcore.ResponseError
 	if errors.As(err, &refused) {
@@ -138,7 +164,7 @@ func classify(err error) error {
 	if errors.As(err, &final) {
 		return backend.ErrPermission
 	}
-	return backend.ErrUnavailable
+	return backend.NoAnswer(err)
 }
 
 func classifyStatus(status int) error {
@@ -157,7 +183,11 @@ func classifyStatus(status int) error {
 		return backend.ErrRange
 	case status == http.StatusConflict: // something else is under way
 		return backend.ErrUnavailable
-	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500, status < 400:
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return backend.ErrThrottled
+	case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
+		return backend.ErrTimeout
+	case status >= 500, status < 400:
 		return backend.ErrUnavailable
 	}
 	return nil

@@ -3,6 +3,7 @@ package azure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -32,8 +33,8 @@ func TestClassify(t *testing.T) {
 	}{
 		{refusal(400, "InvalidBlockList"), backend.ErrChanged},
 		{refusal(400, "InvalidBlobOrBlock"), backend.ErrUnavailable},
-		{refusal(400, "Md5Mismatch"), backend.ErrUnavailable},
-		{refusal(400, "Crc64Mismatch"), backend.ErrUnavailable},
+		{refusal(400, "Md5Mismatch"), backend.ErrDamaged},
+		{refusal(400, "Crc64Mismatch"), backend.ErrDamaged},
 		{refusal(400, "InvalidUri"), backend.ErrBadKey},
 		{refusal(400, "InvalidResourceName"), backend.ErrBadKey},
 		{refusal(400, "OutOfRangeInput"), backend.ErrBadKey},
@@ -55,7 +56,7 @@ func TestClassify(t *testing.T) {
 		{refusal(404, "ContainerNotFound"), backend.ErrUnavailable},
 		{refusal(404, ""), backend.ErrNotExist},
 		{refusal(405, "UnsupportedHttpVerb"), backend.ErrUnsupported},
-		{refusal(408, ""), backend.ErrUnavailable},
+		{refusal(408, ""), backend.ErrTimeout},
 		{refusal(409, "BlobAlreadyExists"), backend.ErrChanged},
 		{refusal(409, "BlobArchived"), backend.ErrArchived},
 		{refusal(409, "BlobBeingRehydrated"), backend.ErrArchived},
@@ -74,18 +75,19 @@ func TestClassify(t *testing.T) {
 		{refusal(412, "LeaseIdMissing"), backend.ErrUnavailable},
 		{refusal(413, "RequestBodyTooLarge"), backend.ErrTooLarge},
 		{refusal(416, "InvalidRange"), backend.ErrRange},
-		{refusal(429, ""), backend.ErrUnavailable},
+		{refusal(429, ""), backend.ErrThrottled},
 		{refusal(500, "InternalError"), backend.ErrUnavailable},
 		{refusal(501, "NotImplemented"), backend.ErrUnsupported},
-		{refusal(503, "ServerBusy"), backend.ErrUnavailable},
-		{refusal(503, "OperationTimedOut"), backend.ErrUnavailable},
+		{refusal(503, "ServerBusy"), backend.ErrThrottled},
+		{refusal(503, "OperationTimedOut"), backend.ErrTimeout},
 		{refusal(307, ""), backend.ErrUnavailable},
 		{context.Canceled, nil},
-		{context.DeadlineExceeded, backend.ErrUnavailable}, // of the connection; that of the call is looked at before
-		{os.ErrDeadlineExceeded, backend.ErrUnavailable},
-		{io.ErrUnexpectedEOF, backend.ErrUnavailable},
-		{&url.Error{Op: "Get", URL: "https://x", Err: syscall.ECONNRESET}, backend.ErrUnavailable},
+		{context.DeadlineExceeded, backend.ErrTimeout}, // of the connection; that of the call is looked at before
+		{os.ErrDeadlineExceeded, backend.ErrTimeout},
+		{io.ErrUnexpectedEOF, backend.ErrConnection},
+		{&url.Error{Op: "Get", URL: "https://x", Err: syscall.ECONNRESET}, backend.ErrConnection},
 		{&net.DNSError{Name: "x", IsNotFound: true}, backend.ErrUnavailable},
+		{fmt.Errorf("%w: %w", backend.ErrPaused, azidentity.NewCredentialUnavailableError("a NonRetriable one")), backend.ErrPaused},
 		{loginFailed(400), backend.ErrPermission},
 		{loginFailed(401), backend.ErrPermission},
 		{loginFailed(503), backend.ErrUnavailable},
@@ -105,36 +107,36 @@ func TestWrap(t *testing.T) {
 	}}
 	cut := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	for want, err := range map[string]error{
-		"azure stat k: store unavailable: status 503 ServerBusy, request abc":         refused,
-		"azure stat k: file does not exist: status 404":                               refusal(404, ""),
-		"azure stat k: status 400 InvalidHeaderValue":                                 refusal(400, "InvalidHeaderValue"),
-		"azure stat k: store unavailable: read tcp: connection reset by peer":         &url.Error{Op: "Get", URL: "https://x/c?sig=secret", Err: cut},
-		"azure stat k: store unavailable: https://x?a=b&sig=REDACTED&c=d and lines":   errors.New("https://x?a=b&sig=se%2Fcret%3D&c=d\n\tand  lines"),
-		"azure stat k: permission denied: tried all of them":                          azidentity.NewCredentialUnavailableError("tried\nall of them"),
-		"azure stat k: store unavailable: SharedAccessSignature sig=REDACTED in quot": errors.New(`SharedAccessSignature sig=secret in quot`),
+		"azure stat k: store unavailable: it throttles: status 503 ServerBusy, request abc":          refused,
+		"azure stat k: file does not exist: status 404":                                              refusal(404, ""),
+		"azure stat k: status 400 InvalidHeaderValue":                                                refusal(400, "InvalidHeaderValue"),
+		"azure stat k: store unavailable: the connection failed: read tcp: connection reset by peer": &url.Error{Op: "Get", URL: "https://x/c?sig=secret", Err: cut},
+		"azure stat k: store unavailable: https://x?a=b&sig=REDACTED&c=d and lines":                  errors.New("https://x?a=b&sig=se%2Fcret%3D&c=d\n\tand  lines"),
+		"azure stat k: permission denied: tried all of them":                                         azidentity.NewCredentialUnavailableError("tried\nall of them"),
+		"azure stat k: store unavailable: SharedAccessSignature sig=REDACTED in quot":                errors.New(`SharedAccessSignature sig=secret in quot`),
 	} {
-		got := wrap(t.Context(), "stat", "k", err)
+		got := new(Store).wrap(t.Context(), "stat", "k", err)
 		if got.Error() != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		safe(t, got)
 	}
-	if !errors.Is(wrap(t.Context(), "stat", "k", &url.Error{Err: cut}), syscall.ECONNRESET) {
+	if !errors.Is(new(Store).wrap(t.Context(), "stat", "k", &url.Error{Err: cut}), syscall.ECONNRESET) {
 		t.Error("the cause is lost")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := wrap(ctx, "stat", "k", refused); !errors.Is(err, context.Canceled) || errors.Is(err, backend.ErrUnavailable) {
+	if err := new(Store).wrap(ctx, "stat", "k", refused); !errors.Is(err, context.Canceled) || errors.Is(err, backend.ErrUnavailable) {
 		t.Errorf("under a context that has ended: %v", err)
 	}
 	var told interface {
 		ErrorCode() string
 		ErrorMessage() string
 	}
-	if !errors.As(wrap(t.Context(), "stat", "k", refused), &told) || told.ErrorCode() != "ServerBusy" || told.ErrorMessage() != "" {
+	if !errors.As(new(Store).wrap(t.Context(), "stat", "k", refused), &told) || told.ErrorCode() != "ServerBusy" || told.ErrorMessage() != "" {
 		t.Errorf("the service's own code is lost: %v", told)
 	}
-	if !errors.As(wrap(t.Context(), "stat", "k", refusal(502, "")), &told) || told.ErrorCode() != "status 502" {
+	if !errors.As(new(Store).wrap(t.Context(), "stat", "k", refusal(502, "")), &told) || told.ErrorCode() != "status 502" {
 		t.Errorf("the status is lost: %v", told)
 	}
 }

@@ -19,7 +19,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 		next := s.pager(prefix, opts)
 		rows := sorter{after: opts.After, prefix: len(prefix), yield: func(e backend.Entry) bool {
 			if err := ctx.Err(); err != nil {
-				yield(backend.Entry{}, wrap(ctx, "list", prefix, err))
+				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 				return false
 			}
 			return yield(e, nil)
@@ -29,7 +29,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 			var err error
 			opts.Ask()
 			if page, more, err = next(ctx); err != nil {
-				yield(backend.Entry{}, wrap(ctx, "list", prefix, err))
+				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 				return
 			}
 			for _, e := range page {

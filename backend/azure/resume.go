@@ -87,7 +87,7 @@ func (u *upload) held(ctx context.Context) (map[int]part, error) {
 func (u *upload) pool(ctx context.Context) ([]*blockblob.Block, error) {
 	r, err := u.store.blob(u.key).GetBlockList(ctx, blockblob.BlockListTypeUncommitted, nil)
 	if err != nil {
-		if err = wrap(ctx, "parts of", u.key, err); errors.Is(err, backend.ErrNotExist) {
+		if err = u.store.wrap(ctx, "parts", u.key, err); errors.Is(err, backend.ErrNotExist) {
 			return nil, nil
 		}
 		return nil, err

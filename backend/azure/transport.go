@@ -16,12 +16,12 @@ import (
 
 const (
 	stall    = time.Minute     // how long a body may stand still
-	patience = 5 * time.Minute // how long the service may think, which copies inside it take
+	patience = 5 * time.Minute // how long the service may think by default, which copies inside it take
 )
 
 // newClient returns the HTTP client of a store. It follows no redirects, which the service does not send: they would carry
 // keys elsewhere.
-func newClient() *http.Client {
+func newClient(patience time.Duration) *http.Client {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
@@ -30,7 +30,7 @@ func newClient() *http.Client {
 			if err != nil {
 				return nil, err
 			}
-			return &conn{c}, nil
+			return &conn{c, patience}, nil
 		},
 		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, // a part must not pay for a new connection
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 30 * time.Second, ExpectContinueTimeout: time.Second,
@@ -42,21 +42,24 @@ func newClient() *http.Client {
 }
 
 // conn is a connection that breaks when nothing moves on it. What is written moves it too: a long upload is answered late.
-type conn struct{ net.Conn }
+type conn struct {
+	net.Conn
+	patience time.Duration
+}
 
 func (c *conn) Read(p []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(patience)) // fails where Read does
+	_ = c.SetReadDeadline(time.Now().Add(c.patience)) // fails where Read does
 	return c.Conn.Read(p)
 }
 
 func (c *conn) Write(p []byte) (int, error) {
 	_ = c.SetWriteDeadline(time.Now().Add(stall)) // fails where Write does
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(c.patience))
 	return c.Conn.Write(p)
 }
 
 var (
-	errStalled = errors.New("the store sends nothing")
+	errStalled = fmt.Errorf("%w: it sends nothing", backend.ErrTimeout)
 	errClosed  = errors.New("the request has ended")
 )
 
@@ -66,29 +69,30 @@ type body struct {
 	ctx    context.Context         // of Open, which governs the read
 	cancel context.CancelCauseFunc // of the request
 	timer  *time.Timer
-	key    string
+	stall  time.Duration
+	failed func(error) error // says which read it was
 }
 
-func newBody(ctx context.Context, cancel context.CancelCauseFunc, key string, r io.ReadCloser) *body {
-	b := &body{ReadCloser: r, ctx: ctx, cancel: cancel, key: key, timer: time.AfterFunc(stall, func() { cancel(errStalled) })}
+func newBody(ctx context.Context, cancel context.CancelCauseFunc, stall time.Duration, r io.ReadCloser, failed func(error) error) *body {
+	b := &body{ReadCloser: r, ctx: ctx, cancel: cancel, stall: stall, failed: failed, timer: time.AfterFunc(stall, func() { cancel(errStalled) })}
 	b.timer.Stop()
 	return b
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	if cause := b.ctx.Err(); cause != nil {
-		return 0, fmt.Errorf("azure read %s: %w", b.key, cause)
+		return 0, cause
 	}
-	b.timer.Reset(stall)
+	b.timer.Reset(b.stall)
 	n, err := b.ReadCloser.Read(p)
 	if !b.timer.Stop() && err != nil {
 		err = errStalled
 	}
 	if err != nil && err != io.EOF {
 		if cause := b.ctx.Err(); cause != nil {
-			return n, fmt.Errorf("azure read %s: %w", b.key, cause)
+			return n, cause
 		}
-		err = fmt.Errorf("azure read %s: %w: %w", b.key, backend.ErrUnavailable, redact(err))
+		err = b.failed(err)
 	}
 	return n, err
 }

@@ -76,7 +76,7 @@ func TestStalledConnection(t *testing.T) {
 		near, far := net.Pipe()
 		defer near.Close()
 		defer far.Close()
-		c := &conn{near}
+		c := &conn{near, patience}
 		start := time.Now()
 		done := make(chan time.Duration)
 		go func() {

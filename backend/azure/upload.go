@@ -53,7 +53,7 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, wrap(ctx, "new upload", key, err)
+		return nil, s.wrap(ctx, "new upload", key, err)
 	}
 	u := newUpload(s, key, newName(), opts)
 	u.tags = s.cfg.Protection.label(key)
@@ -119,7 +119,7 @@ func (u *upload) adapt(ctx context.Context, tried int) bool {
 
 // WritePart implements backend.Upload with Put Block.
 func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
-	op := fmt.Sprintf("part %d of", n)
+	op := fmt.Sprintf("part %d", n)
 	if int64(len(p)) > caps.MaxPart {
 		return fmt.Errorf("azure %s %s: %d bytes: %w", op, u.key, len(p), backend.ErrTooLarge)
 	}
@@ -136,10 +136,10 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 			CPKInfo: u.store.encrypt, CPKScopeInfo: u.store.scope, TransactionalValidation: blob.TransferValidationTypeCRC64(crc),
 		})
 		if err != nil {
-			return wrap(ctx, op, u.key, err)
+			return u.store.wrap(ctx, op, u.key, err)
 		}
 		if err := same(crc, r.ContentCRC64); err != nil {
-			return fmt.Errorf("azure %s %s: %w", op, u.key, err)
+			return u.store.damaged(op, u.key, r.RequestID, err)
 		}
 		return nil
 	})
@@ -147,7 +147,7 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 
 // CopyPart implements backend.Upload with Put Block From URL.
 func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length int64, opts backend.CopyPartOptions) error {
-	op := fmt.Sprintf("copy part %d of", n)
+	op := fmt.Sprintf("copy part %d", n)
 	if err := checkKey(src); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length in
 			SourceModifiedAccessConditions: &blob.SourceModifiedAccessConditions{SourceIfMatch: to.Ptr(azcore.ETag(from.ETag))},
 		})
 		if err != nil {
-			return wrap(ctx, op, u.key, err)
+			return u.store.wrap(ctx, op, u.key, err)
 		}
 		return nil
 	})
@@ -216,7 +216,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	})
 	etag, updated := quoted(r.ETag), r.LastModified
 	if err != nil {
-		err = unmet(u.opts.If, wrap(ctx, "commit", u.key, err))
+		err = unmet(u.opts.If, u.store.wrap(ctx, "commit", u.key, err))
 		// The answer may have been lost, and a second try have met what the first has done.
 		if !errors.Is(err, backend.ErrUnavailable) && !errors.Is(err, backend.ErrChanged) || !u.committed(ctx, blocks) {
 			return backend.Object{}, err
@@ -229,7 +229,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 		return backend.Object{}, err
 	case etag != "" && now.ETag != etag: // replaced meanwhile, or these credentials may not look
 	case now.Size != size:
-		return backend.Object{}, fmt.Errorf("azure commit %s: the store has %d bytes, sent were %d: %w", u.key, now.Size, size, backend.ErrUnavailable)
+		return backend.Object{}, u.store.damaged("commit", u.key, r.RequestID, fmt.Errorf("the store has %d bytes, sent were %d", now.Size, size))
 	default:
 		o = now
 	}
@@ -271,7 +271,7 @@ func (u *upload) committed(ctx context.Context, blocks []string) bool {
 // it with the next write of the key, or after a week.
 func (u *upload) Abort(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return wrap(ctx, "abort", u.key, err)
+		return u.store.wrap(ctx, "abort", u.key, err)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -28,17 +28,17 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 		return backend.Object{}, err
 	}
 	if err := ctx.Err(); err != nil {
-		return backend.Object{}, wrap("commit", u.key, err)
+		return backend.Object{}, u.store.wrap(ctx, "commit", u.key, err)
 	}
 	for level := 1; len(names) > fanIn; level++ {
 		if names, err = u.join(ctx, level, names); err != nil {
-			return backend.Object{}, wrap("commit", u.key, err)
+			return backend.Object{}, u.store.wrap(ctx, "commit", u.key, err)
 		}
 	}
 	w := watch{kmsKey: u.store.cfg.KMSKey}
 	a, err := u.store.compose(watched(ctx, &w), under(u.store.handle(u.key), u.opts.If), names, u.store.describeAs(u.key, u.opts.Attributes), whole)
 	if err != nil {
-		err = wrap("commit", u.key, err)
+		err = u.store.wrap(ctx, "commit", u.key, err)
 		// A lost answer, or another try that found its own object there: it may be done all the same.
 		lost := errors.Is(err, backend.ErrUnavailable) || w.tries > 1 && (errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrNotExist))
 		var ok bool
@@ -47,7 +47,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 		}
 		if !ok {
 			if errors.Is(err, backend.ErrNotExist) { // whether that is a part or what the condition asks for
-				err = fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+				err = backend.Reclass(err, backend.ErrChanged)
 			}
 			return backend.Object{}, err
 		}
@@ -130,7 +130,7 @@ func (s *Store) compose(ctx context.Context, dst *storage.ObjectHandle, names []
 		return nil, err
 	}
 	if want.size >= 0 && a.Size != want.size || want.checked && a.CRC32C != want.sum {
-		return nil, fmt.Errorf("the store has %d bytes with CRC-32C %08x, sent were %d with %08x: %w", a.Size, a.CRC32C, want.size, want.sum, errDamaged)
+		return nil, fmt.Errorf("the store has %d bytes with CRC-32C %08x, sent were %d with %08x: %w", a.Size, a.CRC32C, want.size, want.sum, backend.ErrDamaged)
 	}
 	return a, nil
 }
@@ -144,7 +144,7 @@ func (u *upload) sweep(ctx context.Context) error {
 		}
 		if len(names) > 1 && slices.Contains(names, u.recorded()) {
 			if _, err := u.store.send(ctx, u.store.handle(u.recorded()), plainAttrs(), known(nil, 0)); err != nil {
-				return wrap("abort", u.key, err)
+				return u.store.wrap(ctx, "abort", u.key, err)
 			}
 			if names, err = u.leftovers(ctx); err != nil {
 				return err
@@ -164,12 +164,12 @@ func (u *upload) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("gcs abort %s: parts are left: %w", u.key, backend.ErrUnavailable)
+	return u.store.failure("abort", u.key, backend.ErrUnavailable, errors.New("parts are left"))
 }
 
 func (u *upload) remove(ctx context.Context, name string) error {
 	if err := u.store.bucket.Object(name).Delete(ctx); err != nil && !errors.Is(classify(err), backend.ErrNotExist) {
-		return wrap("abort", u.key, err)
+		return u.store.wrap(ctx, "abort", u.key, err)
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (u *upload) remove(ctx context.Context, name string) error {
 func (u *upload) leftovers(ctx context.Context) (names []string, err error) {
 	q := &storage.Query{Prefix: u.prefix(), Projection: storage.ProjectionNoACL}
 	if err := q.SetAttrSelection([]string{"Name"}); err != nil {
-		return nil, wrap("abort", u.key, err)
+		return nil, u.store.wrap(ctx, "abort", u.key, err)
 	}
 	it := u.store.bucket.Objects(ctx, q)
 	for {
@@ -187,7 +187,7 @@ func (u *upload) leftovers(ctx context.Context) (names []string, err error) {
 			return names, nil
 		}
 		if err != nil {
-			return nil, wrap("abort", u.key, err)
+			return nil, u.store.wrap(ctx, "abort", u.key, err)
 		}
 		names = append(names, a.Name)
 	}

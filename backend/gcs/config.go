@@ -20,10 +20,12 @@ import (
 	"google.golang.org/api/option"
 
 	"sluice/backend"
+	"sluice/backend/breaker"
 )
 
 // Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
 type Config struct {
+	Name            string // of the store, for the log
 	Bucket          string
 	Endpoint        string // URL of an emulator or of a private endpoint; empty: Google Cloud Storage
 	CredentialsFile string // JSON of a service account or of a workload identity; empty: application default credentials
@@ -33,7 +35,10 @@ type Config struct {
 	KMSKey          string // projects/P/locations/L/keyRings/R/cryptoKeys/K that encrypts what is written; empty: the default of the bucket
 	CustomerKey     string // base64 of the 32 bytes that encrypt every object, which Google does not keep (CSEK)
 	Protection      Protection
-	PageSize        int // entries a page of a listing; default and most 1000
+	PageSize        int              // entries a page of a listing; default and most 1000
+	Tries           int              // requests of one call that fails; default 8
+	Timeout         time.Duration    // how long a connection may stand still in a request; default 2 min
+	Breaker         *breaker.Breaker // stands before the store; nil: none
 }
 
 // patience is how failed requests are repeated: pauses grow from pause to 20 s.
@@ -51,7 +56,11 @@ func (p patience) backoff() gax.Backoff {
 // Open returns the store. It asks the bucket nothing; see Check. Where no credentials are configured it may look for the
 // metadata server of the machine.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	return open(ctx, cfg, usual)
+	retry := usual
+	if cfg.Tries > 0 {
+		retry.attempts = cfg.Tries
+	}
+	return open(ctx, cfg, retry)
 }
 
 func open(ctx context.Context, cfg Config, retry patience) (*Store, error) {
@@ -83,8 +92,9 @@ func open(ctx context.Context, cfg Config, retry patience) (*Store, error) {
 // connect makes the client of a store; without credentials if there are none.
 func (s *Store) connect(ctx context.Context, creds *auth.Credentials) error {
 	var err error
+	s.wire = newTransport(s.cfg.Timeout, s.cfg.Breaker)
 	s.http, err = httptransport.NewClient(&httptransport.Options{
-		BaseRoundTripper: newTransport(), DisableTelemetry: true, Credentials: creds, DisableAuthentication: creds == nil,
+		BaseRoundTripper: s.wire, DisableTelemetry: true, Credentials: creds, DisableAuthentication: creds == nil,
 	})
 	if err != nil {
 		return fmt.Errorf("gcs client: %w", err)

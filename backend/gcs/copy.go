@@ -42,7 +42,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		if err == nil {
 			return object(a), nil
 		}
-		err = unmet(opts.If, wrap("copy", src+" to "+dst, err))
+		err = unmet(opts.If, s.wrap(ctx, "copy", src+" to "+dst, err))
 		if try == maxRaces || !errors.Is(err, backend.ErrChanged) || !s.moved(ctx, from) {
 			return backend.Object{}, err
 		}
@@ -79,7 +79,7 @@ func (s *Store) rewrite(ctx context.Context, dst string, from *storage.ObjectAtt
 		return nil, err
 	}
 	if a.Size != from.Size || a.CRC32C != from.CRC32C {
-		return nil, fmt.Errorf("the copy has %d bytes with CRC-32C %08x, the source %d with %08x: %w", a.Size, a.CRC32C, from.Size, from.CRC32C, errDamaged)
+		return nil, fmt.Errorf("the copy has %d bytes with CRC-32C %08x, the source %d with %08x: %w", a.Size, a.CRC32C, from.Size, from.CRC32C, backend.ErrDamaged)
 	}
 	return a, nil
 }

@@ -37,7 +37,7 @@ func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length in
 		a, err = u.relay(ctx, n, from, off, length)
 	}
 	if err != nil {
-		return wrap(op, u.key, err)
+		return u.store.wrap(ctx, op, u.key, err)
 	}
 	return u.keep(ctx, n, part{size: a.Size, sum: a.CRC32C, checked: true})
 }

@@ -19,41 +19,53 @@ import (
 // errDone is the end of a listing.
 var errDone = iterator.Done
 
-// wrap says which call failed, and makes its error one that callers can act on. The text names the request id and holds no
-// secret.
-func wrap(op, key string, err error) error {
-	if class := classify(err); class != nil {
-		return fmt.Errorf("gcs %s %s: %w: %w", op, key, class, describe(err))
+// wrap says which call failed, and makes its error one that callers can act on. Its text holds no secret.
+func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
+	if cause := ctx.Err(); cause != nil {
+		return fmt.Errorf("gcs %s %s: %w", op, key, cause)
 	}
-	return fmt.Errorf("gcs %s %s: %w", op, key, describe(err))
+	return s.failure(op, key, classify(err), err)
+}
+
+func (s *Store) failure(op, key string, class, err error) *backend.Failure {
+	said := describe(err)
+	f := &backend.Failure{Store: s.cfg.Name, Driver: caps.Name, Op: op, Key: key, Class: class, Err: said}
+	var a *apiError
+	if errors.As(said, &a) {
+		f.Status, f.Code, f.Request = a.status, a.code, a.request
+	}
+	return f
 }
 
 // classify maps an error of the SDK to a sentinel of package backend; nil if none fits (Cloud Storage JSON API, "HTTP status
 // and error codes for JSON"). What is unknown and not the caller's fault counts as unavailable.
 func classify(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	if badToken(err) != "" {
 		return backend.ErrPermission
 	}
-	if classified(err) {
-		return nil
+	if class := own(err); class != nil {
+		return class
 	}
 	var api *googleapi.Error
 	if !errors.As(err, &api) {
+		var token *auth.Error
 		switch {
+		case errors.As(err, &token) && token.Response != nil:
+			return backend.ErrUnavailable // of whoever gives tokens
 		case errors.Is(err, storage.ErrBucketNotExist):
 			return backend.ErrUnavailable // a store that is not there, not a file
 		case errors.Is(err, storage.ErrObjectNotExist):
 			return backend.ErrNotExist
 		}
-		return backend.ErrUnavailable
+		return backend.NoAnswer(err)
 	}
 	reason, text := detail(api)
 	switch code := api.Code; {
 	case code == http.StatusBadRequest && (strings.Contains(text, "crc32c") || strings.Contains(text, "md5") || reason == "baddigest"):
-		return backend.ErrUnavailable // damaged on the way
+		return backend.ErrDamaged
 	case code == http.StatusBadRequest && strings.Contains(reason, "customerencryption"), code == http.StatusBadRequest && strings.Contains(reason, "encryptedwithcustomer"):
 		return backend.ErrPermission // another key, or none
 	case code == http.StatusBadRequest && unpaid(err):
@@ -61,7 +73,7 @@ func classify(err error) error {
 	case code == http.StatusUnauthorized:
 		return backend.ErrPermission
 	case code == http.StatusForbidden && (strings.Contains(reason, "ratelimit") || strings.Contains(reason, "quotaexceeded")):
-		return backend.ErrUnavailable
+		return backend.ErrThrottled
 	case code == http.StatusForbidden:
 		return backend.ErrPermission
 	case code == http.StatusNotFound && (errors.Is(err, storage.ErrBucketNotExist) || strings.Contains(text, "bucket does not exist")):
@@ -76,15 +88,24 @@ func classify(err error) error {
 		return backend.ErrRange
 	case code == http.StatusNotImplemented, code == http.StatusMethodNotAllowed:
 		return backend.ErrUnsupported
-	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500, code < 300:
+	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
+		return backend.ErrThrottled
+	case code == http.StatusRequestTimeout, code == http.StatusGatewayTimeout:
+		return backend.ErrTimeout
+	case code >= 500, code < 300:
 		return backend.ErrUnavailable
 	}
 	return nil
 }
 
-// classified reports whether an error is this package's own, which says itself what callers can do.
-func classified(err error) bool {
-	return errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrRange) || errors.Is(err, backend.ErrUnavailable)
+// own is the class of an error that says itself what callers can do; nil for those of the SDK.
+func own(err error) error {
+	for _, class := range []error{backend.ErrDamaged, backend.ErrPaused, backend.ErrUnavailable, backend.ErrChanged, backend.ErrRange} {
+		if errors.Is(err, class) {
+			return class
+		}
+	}
+	return nil
 }
 
 // status is that of the answer; 0 where there was none.
@@ -132,7 +153,7 @@ type apiError struct {
 
 // describe gives an error of the SDK a text of one line with the request id.
 func describe(err error) error {
-	if classified(err) {
+	if own(err) != nil {
 		return err
 	}
 	var api *googleapi.Error

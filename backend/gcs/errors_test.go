@@ -38,9 +38,9 @@ func TestClassify(t *testing.T) {
 		want error
 	}{
 		{api(304, "", ""), backend.ErrChanged},
-		{api(400, "invalid", "Provided CRC32C \"x\" doesn't match calculated CRC32C \"y\"."), backend.ErrUnavailable},
-		{api(400, "invalid", "Provided MD5 hash does not match."), backend.ErrUnavailable},
-		{xml(400, "BadDigest"), backend.ErrUnavailable},
+		{api(400, "invalid", "Provided CRC32C \"x\" doesn't match calculated CRC32C \"y\"."), backend.ErrDamaged},
+		{api(400, "invalid", "Provided MD5 hash does not match."), backend.ErrDamaged},
+		{xml(400, "BadDigest"), backend.ErrDamaged},
 		{api(400, "invalid", "Invalid storage class."), nil},
 		{api(400, "resourceIsEncryptedWithCustomerEncryptionKey", "..."), backend.ErrPermission},
 		{api(400, "customerEncryptionKeyIsIncorrect", "..."), backend.ErrPermission},
@@ -50,8 +50,8 @@ func TestClassify(t *testing.T) {
 		{xml(401, "AuthenticationRequired"), backend.ErrPermission},
 		{api(403, "forbidden", ""), backend.ErrPermission},
 		{api(403, "retentionPolicyNotMet", ""), backend.ErrPermission},
-		{api(403, "userRateLimitExceeded", ""), backend.ErrUnavailable},
-		{api(403, "quotaExceeded", ""), backend.ErrUnavailable},
+		{api(403, "userRateLimitExceeded", ""), backend.ErrThrottled},
+		{api(403, "quotaExceeded", ""), backend.ErrThrottled},
 		{xml(403, "AccessDenied"), backend.ErrPermission},
 		{api(404, "notFound", "No such object: b/o"), backend.ErrNotExist},
 		{api(404, "notFound", "The specified bucket does not exist."), backend.ErrUnavailable},
@@ -60,32 +60,32 @@ func TestClassify(t *testing.T) {
 		{storage.ErrBucketNotExist, backend.ErrUnavailable},
 		{fmt.Errorf("%w: %w", storage.ErrBucketNotExist, api(404, "notFound", "")), backend.ErrUnavailable},
 		{api(405, "methodNotAllowed", ""), backend.ErrUnsupported},
-		{api(408, "", ""), backend.ErrUnavailable},
+		{api(408, "", ""), backend.ErrTimeout},
 		{api(409, "conflict", ""), backend.ErrChanged},
 		{api(412, "conditionNotMet", ""), backend.ErrChanged},
 		{xml(412, "PreconditionFailed"), backend.ErrChanged},
 		{api(413, "uploadTooLarge", ""), backend.ErrTooLarge},
 		{xml(416, "InvalidRange"), backend.ErrRange},
 		{api(418, "teapot", ""), nil},
-		{api(429, "rateLimitExceeded", ""), backend.ErrUnavailable},
+		{api(429, "rateLimitExceeded", ""), backend.ErrThrottled},
 		{api(500, "", ""), backend.ErrUnavailable},
 		{api(501, "notImplemented", ""), backend.ErrUnsupported},
-		{api(503, "backendError", ""), backend.ErrUnavailable},
+		{api(503, "backendError", ""), backend.ErrThrottled},
 		{api(200, "", "what is no JSON"), backend.ErrUnavailable},
 		{token(400), backend.ErrPermission},
 		{token(403), backend.ErrPermission},
 		{token(429), backend.ErrUnavailable},
 		{token(503), backend.ErrUnavailable},
-		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, backend.ErrUnavailable},
-		{io.ErrUnexpectedEOF, backend.ErrUnavailable},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, backend.ErrConnection},
+		{io.ErrUnexpectedEOF, backend.ErrConnection},
 		{errors.New("strange"), backend.ErrUnavailable},
 		{context.Canceled, nil},
-		{&url.Error{Op: "Get", Err: context.DeadlineExceeded}, nil},
+		{&url.Error{Op: "Get", Err: context.DeadlineExceeded}, backend.ErrTimeout},
 	} {
-		if got := classify(tc.err); !errors.Is(got, tc.want) || tc.want == nil && got != nil {
+		if got := classify(tc.err); got != tc.want { //nolint:errorlint // the very sentinel
 			t.Errorf("%v: %v, want %v", tc.err, got, tc.want)
 		}
-		err := wrap("op", "key", tc.err)
+		err := new(Store).wrap(t.Context(), "op", "key", tc.err)
 		if tc.want != nil && !errors.Is(err, tc.want) || !errors.Is(err, tc.err) || !strings.HasPrefix(err.Error(), "gcs op key: ") {
 			t.Errorf("wrapped: %v", err)
 		}
@@ -97,7 +97,7 @@ func TestClassify(t *testing.T) {
 
 // TestClassified: an error that says itself what it is stays that alone.
 func TestClassified(t *testing.T) {
-	err := wrap("commit", "o", fmt.Errorf("gcs open src: %w: %w", backend.ErrChanged, &googleapi.Error{Code: 404}))
+	err := new(Store).wrap(t.Context(), "commit", "o", fmt.Errorf("gcs open src: %w: %w", backend.ErrChanged, &googleapi.Error{Code: 404}))
 	if !errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrUnavailable) {
 		t.Error(err)
 	}

@@ -39,6 +39,7 @@ var caps = backend.Caps{
 type Store struct {
 	client   *storage.Client
 	http     *http.Client
+	wire     *transport // below it
 	bucket   *storage.BucketHandle
 	cfg      Config
 	endpoint string // without a slash behind it; empty: the SDK's
@@ -105,7 +106,7 @@ func conditions(c backend.Condition) *storage.Conditions {
 // unmet makes ErrChanged of a missing object where the condition asks for one.
 func unmet(c backend.Condition, err error) error {
 	if c.ETag != "" && errors.Is(err, backend.ErrNotExist) {
-		return fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+		return backend.Reclass(err, backend.ErrChanged)
 	}
 	return err
 }
@@ -114,7 +115,7 @@ func unmet(c backend.Condition, err error) error {
 func (s *Store) attrs(ctx context.Context, op, key string) (*storage.ObjectAttrs, error) {
 	a, err := s.handle(key).Attrs(ctx)
 	if err != nil {
-		return nil, wrap(op, key, err)
+		return nil, s.wrap(ctx, op, key, err)
 	}
 	return a, nil
 }
@@ -147,7 +148,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	var w watch
 	a, err := s.send(watched(ctx, &w), under(s.handle(key), opts.If), s.describeAs(key, opts.Attributes), known(p, sum))
 	if err != nil {
-		err = unmet(opts.If, wrap("put", key, err))
+		err = unmet(opts.If, s.wrap(ctx, "put", key, err))
 		if errors.Is(err, backend.ErrChanged) && w.tries > 1 {
 			if a, ok := s.made(ctx, key, int64(len(p)), sum); ok {
 				return object(a), nil
@@ -176,7 +177,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	if err == nil {
 		return nil
 	}
-	err = wrap("delete", key, err)
+	err = s.wrap(ctx, "delete", key, err)
 	gone := errors.Is(err, backend.ErrNotExist)
 	if errors.Is(err, backend.ErrChanged) && w.tries > 1 { // the second try may meet what the first one has done
 		_, statErr := s.Stat(ctx, key)
@@ -186,7 +187,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	case !gone:
 		return err
 	case opts.ETag != "" && w.tries == 1:
-		return fmt.Errorf("gcs delete %s: %w", key, backend.ErrChanged)
+		return backend.Reclass(err, backend.ErrChanged)
 	}
 	return nil
 }

@@ -42,12 +42,12 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 				return
 			}
 			if err != nil {
-				yield(backend.Entry{}, wrap("list", prefix, err))
+				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 				return
 			}
 			for _, e := range entries {
 				if err := ctx.Err(); err != nil {
-					yield(backend.Entry{}, wrap("list", prefix, err))
+					yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 					return
 				}
 				if e.Key <= last { // After itself, a folder around it, or one that goes on from page to page

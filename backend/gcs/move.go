@@ -36,7 +36,7 @@ func (s *Store) Move(ctx context.Context, dst, src string, opts backend.MoveOpti
 		return object(a), nil
 	}
 	code := status(err)
-	err = wrap("move", src+" to "+dst, err)
+	err = s.wrap(ctx, "move", src+" to "+dst, err)
 	lost := errors.Is(err, backend.ErrUnavailable) || w.tries > 1
 	missing := errors.Is(err, backend.ErrNotExist)
 	if ctx.Err() != nil || !lost && !missing && code != http.StatusBadRequest && !errors.Is(err, backend.ErrUnsupported) {

@@ -41,14 +41,14 @@ func (p Protection) check() error {
 	return nil
 }
 
-// own is where Sluice keeps what is its own. Journals are no records, and must be gone some day.
-const own = ".sluice/"
+// private is where Sluice keeps what is its own. Journals are no records, and must be gone some day.
+const private = ".sluice/"
 
 // apply gives the attributes of a new object what is asked for: files alone are held and retained, neither the markers of directories nor
 // what is Sluice's own.
 func (p Protection) apply(key string, a *storage.ObjectAttrs) {
 	a.PredefinedACL = p.ACL
-	if strings.HasPrefix(key, own) || strings.HasSuffix(key, "/") {
+	if strings.HasPrefix(key, private) || strings.HasSuffix(key, "/") {
 		return
 	}
 	a.TemporaryHold, a.EventBasedHold = p.Hold == "temporary", p.Hold == "event"

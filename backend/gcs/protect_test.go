@@ -23,7 +23,7 @@ func TestProtectionOnWire(t *testing.T) {
 		a := backend.Attributes{Metadata: map[string]string{"k": "v"}}
 		_, put := s.Put(ctx, "put", []byte("text"), backend.PutOptions{Attributes: a})
 		_, marker := s.Put(ctx, "marker/", nil, backend.PutOptions{})
-		_, journal := s.Put(ctx, own+"journal", []byte("{}"), backend.PutOptions{})
+		_, journal := s.Put(ctx, private+"journal", []byte("{}"), backend.PutOptions{})
 		u := begin(t, s, "parts", backend.PutOptions{}, "one", "two")
 		_, commit := u.Commit(ctx, 2)
 		_, dup := s.Copy(ctx, "copy", "put", backend.CopyOptions{})
@@ -31,7 +31,7 @@ func TestProtectionOnWire(t *testing.T) {
 		if err := errors.Join(put, marker, journal, commit, dup, described); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if keys := c.keys(); !slices.Equal(keys, []string{own + "journal", "copy", "described", "marker/", "parts", "put"}) {
+		if keys := c.keys(); !slices.Equal(keys, []string{private + "journal", "copy", "described", "marker/", "parts", "put"}) {
 			t.Errorf("%s: %q", name, keys)
 		}
 		for _, call := range c.calls("") {
@@ -49,7 +49,7 @@ func TestProtectionOnWire(t *testing.T) {
 			}
 		}
 		for _, key := range c.keys() {
-			file := !strings.HasSuffix(key, "/") && !strings.HasPrefix(key, own)
+			file := !strings.HasSuffix(key, "/") && !strings.HasPrefix(key, private)
 			c.edit(key, func(o *stored) {
 				if o.TemporaryHold != (file && p.Hold == "temporary") || o.EventBasedHold != (file && p.Hold == "event") {
 					t.Errorf("%s: %s: temporary hold %v, event-based %v", name, key, o.TemporaryHold, o.EventBasedHold)

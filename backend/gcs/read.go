@@ -37,7 +37,7 @@ func (s *Store) open(ctx context.Context, key string, opts backend.OpenOptions) 
 	h := under(s.handle(key), pinned).ReadCompressed(true) // or gzip objects come unpacked, and ranges of them whole
 	r, err := h.NewRangeReader(watched(ctx, &w), opts.Offset, length)
 	if err != nil {
-		err = wrap("open", key, err)
+		err = s.wrap(ctx, "open", key, err)
 		if errors.Is(err, backend.ErrRange) {
 			return s.openEnd(ctx, key, opts, err)
 		}
@@ -50,7 +50,7 @@ func (s *Store) open(ctx context.Context, key string, opts backend.OpenOptions) 
 	o.Metadata, o.ModTime = readMetadata(r.Metadata())
 	switch {
 	case a.StartOffset != opts.Offset:
-		err = fmt.Errorf("gcs open %s: asked for offset %d, got %d: %w", key, opts.Offset, a.StartOffset, backend.ErrUnavailable)
+		err = s.failure("open", key, backend.ErrDamaged, fmt.Errorf("asked for offset %d, got %d", opts.Offset, a.StartOffset))
 	case opts.ETag != "" && o.ETag != opts.ETag: // a server that knows no conditions
 		err = fmt.Errorf("gcs open %s: %w", key, backend.ErrChanged)
 	case !plain(o.Metadata):
@@ -60,7 +60,7 @@ func (s *Store) open(ctx context.Context, key string, opts backend.OpenOptions) 
 		_ = r.Close()
 		return nil, backend.Object{}, err
 	}
-	return &body{ReadCloser: r, ctx: ctx, key: key}, o, nil
+	return &body{ReadCloser: r, ctx: ctx, store: s, key: key, watch: &w}, o, nil
 }
 
 // plain reports whether metadata from headers is surely what was stored: a header has no way to hold other letters, so that a
@@ -78,9 +78,9 @@ func plain(m map[string]string) bool {
 func (s *Store) same(ctx context.Context, key string, o backend.Object) (backend.Object, error) {
 	a, err := s.handle(key).Attrs(ctx)
 	if err != nil {
-		err = wrap("open", key, err)
+		err = s.wrap(ctx, "open", key, err)
 		if errors.Is(err, backend.ErrNotExist) {
-			err = fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+			err = backend.Reclass(err, backend.ErrChanged)
 		}
 		return backend.Object{}, err
 	}
@@ -109,8 +109,10 @@ func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOption
 // body is the content of an object on its way. A break in it is worth another try, unless the version is gone.
 type body struct {
 	io.ReadCloser
-	ctx context.Context // of Open, which governs the read
-	key string
+	ctx   context.Context // of Open, which governs the read
+	store *Store
+	key   string
+	watch *watch // of its requests
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -125,7 +127,15 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("gcs read %s: %w", b.key, cause)
 	}
 	if errors.Is(err, storage.ErrObjectNotExist) || status(err) == http.StatusPreconditionFailed {
-		return n, fmt.Errorf("gcs read %s: replaced meanwhile: %w: %w", b.key, backend.ErrChanged, describe(err))
+		return n, b.store.failure("read", b.key, backend.ErrChanged, err)
 	}
-	return n, fmt.Errorf("gcs read %s: %w: %w", b.key, backend.ErrUnavailable, describe(err))
+	class := classify(err)
+	if !errors.Is(class, backend.ErrUnavailable) { // what could be opened is there to be read, later
+		class = backend.ErrUnavailable
+	}
+	f := b.store.failure("read", b.key, class, err)
+	if f.Request == "" {
+		f.Request = b.watch.request
+	}
+	return n, f
 }

@@ -66,7 +66,7 @@ func (u *upload) stored(ctx context.Context) (map[int]part, error) {
 			break
 		}
 		if err != nil {
-			return nil, wrap("parts of", u.key, err)
+			return nil, u.store.wrap(ctx, "parts", u.key, err)
 		}
 		alive = alive || a.Name == u.recorded() && a.Size > 0
 		if n, err := strconv.Atoi(strings.TrimPrefix(a.Name, u.prefix())); err == nil {

@@ -44,7 +44,7 @@ func (u *upload) prefix() string             { return hidden + u.id + "/" }
 func (u *upload) recorded() string           { return u.prefix() + record }
 func (u *upload) name(n int) string          { return fmt.Sprintf("%s%05d", u.prefix(), n) }
 func (u *upload) joint(l, n int) string      { return fmt.Sprintf("%sjoint-%d-%05d", u.prefix(), l, n) }
-func (u *upload) op(op string, n int) string { return fmt.Sprintf("%s %d of", op, n) }
+func (u *upload) op(op string, n int) string { return fmt.Sprintf("%s %d", op, n) }
 
 // NewUpload implements backend.Store. It writes a small object that ResumeUpload looks for.
 func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptions) (backend.Upload, error) {
@@ -54,7 +54,7 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	u := &upload{store: s, key: key, id: rand.Text(), opts: opts, parts: map[int]part{}}
 	p := []byte(key)
 	if _, err := s.send(ctx, s.handle(u.recorded()), plainAttrs(), known(p, crc32.Checksum(p, castagnoli))); err != nil {
-		return nil, wrap("new upload", key, err)
+		return nil, s.wrap(ctx, "new upload", key, err)
 	}
 	return u, nil
 }
@@ -107,13 +107,13 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 		return fmt.Errorf("gcs part %d of %s: %d bytes: %w", n, u.key, len(p), backend.ErrTooLarge)
 	}
 	if err := ctx.Err(); err != nil {
-		return wrap(u.op("part", n), u.key, err)
+		return u.store.wrap(ctx, u.op("part", n), u.key, err)
 	}
 	ctx, cancel := reluctant(ctx)
 	defer cancel()
 	sum := crc32.Checksum(p, castagnoli)
 	if _, err := u.store.send(ctx, u.store.handle(u.name(n)), plainAttrs(), known(p, sum)); err != nil {
-		return wrap(u.op("part", n), u.key, err)
+		return u.store.wrap(ctx, u.op("part", n), u.key, err)
 	}
 	return u.keep(ctx, n, part{size: int64(len(p)), sum: sum, checked: true})
 }
@@ -126,7 +126,7 @@ func (u *upload) keep(ctx context.Context, n int, p part) error {
 		return errors.Join(u.over(u.op("part", n)), u.remove(ctx, u.name(n)))
 	}
 	if err != nil {
-		return wrap(u.op("part", n), u.key, err)
+		return u.store.wrap(ctx, u.op("part", n), u.key, err)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

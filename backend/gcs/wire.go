@@ -5,13 +5,18 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"sluice/backend/breaker"
 )
 
-// idle is how long a connection may stand still in the middle of a request.
-const idle = 2 * time.Minute
+// usualIdle is how long a connection may stand still in the middle of a request, unless the configuration says otherwise.
+const usualIdle = 2 * time.Minute
 
 // newTransport is what requests travel over. HTTP/2 would send the parts that overlap over one connection.
-func newTransport() http.RoundTripper {
+func newTransport(idle time.Duration, guard *breaker.Breaker) *transport {
+	if idle <= 0 {
+		idle = usualIdle
+	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
@@ -27,7 +32,7 @@ func newTransport() http.RoundTripper {
 		DisableCompression: true, Protocols: new(http.Protocols),
 	}
 	t.Protocols.SetHTTP1(true)
-	return &transport{base: t}
+	return &transport{base: t, breaker: guard}
 }
 
 // sameHost follows no redirection to another host: the credentials go along with every request.
@@ -61,9 +66,10 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // watch is what one operation wants to know of its requests, or to have in them.
 type watch struct {
-	tries  int    // sent so far. What the second one meets may be the work of the first, the answer to which was lost
-	class  string // storage class that the last answer names
-	kmsKey string // is put into the requests: the SDK has no place for it in a compose request
+	tries   int    // sent so far. What the second one meets may be the work of the first, the answer to which was lost
+	class   string // storage class that the last answer names
+	request string // its id
+	kmsKey  string // is put into the requests: the SDK has no place for it in a compose request
 }
 
 type watchKey struct{}
@@ -73,13 +79,16 @@ func watched(ctx context.Context, w *watch) context.Context {
 	return context.WithValue(ctx, watchKey{}, w)
 }
 
-type transport struct{ base http.RoundTripper }
+type transport struct {
+	base    http.RoundTripper
+	breaker *breaker.Breaker
+}
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w, ok := req.Context().Value(watchKey{}).(*watch)
 	if !ok {
-		return t.base.RoundTrip(req)
+		return t.breaker.Do(req, t.base.RoundTrip)
 	}
 	w.tries++
 	if w.kmsKey != "" {
@@ -88,9 +97,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		q.Set("kmsKeyName", w.kmsKey)
 		req.URL.RawQuery = q.Encode()
 	}
-	resp, err := t.base.RoundTrip(req)
+	resp, err := t.breaker.Do(req, t.base.RoundTrip)
 	if err == nil {
-		w.class = resp.Header.Get("X-Goog-Storage-Class")
+		w.class, w.request = resp.Header.Get("X-Goog-Storage-Class"), resp.Header.Get("X-Guploader-Uploadid")
 	}
 	return resp, err
 }

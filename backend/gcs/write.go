@@ -54,12 +54,12 @@ func (s *Store) send(ctx context.Context, h *storage.ObjectHandle, attrs storage
 
 // again reports whether a write that failed may succeed when it is repeated.
 func again(err error) bool {
+	if errors.Is(err, backend.ErrPaused) {
+		return false
+	}
 	damaged := status(err) == http.StatusBadRequest && errors.Is(classify(err), backend.ErrUnavailable)
 	return damaged || storage.ShouldRetry(err) || errors.Is(err, backend.ErrUnavailable)
 }
-
-// errDamaged is a write or a read whose bytes were not those that were meant.
-var errDamaged = fmt.Errorf("damaged on the way: %w", backend.ErrUnavailable)
 
 func (s *Store) sendOnce(ctx context.Context, h *storage.ObjectHandle, attrs storage.ObjectAttrs, c content) (*storage.ObjectAttrs, error) {
 	body, err := c.open()
@@ -86,7 +86,7 @@ func (s *Store) sendOnce(ctx context.Context, h *storage.ObjectHandle, attrs sto
 	if n != c.size {
 		cancel()
 		_ = w.Close()
-		return nil, fmt.Errorf("%d bytes, %d were expected: %w", n, c.size, errDamaged)
+		return nil, fmt.Errorf("%d bytes, %d were expected: %w", n, c.size, backend.ErrDamaged)
 	}
 	if err := w.Close(); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (s *Store) sendOnce(ctx context.Context, h *storage.ObjectHandle, attrs sto
 	}
 	a := w.Attrs()
 	if a.Size != c.size || a.CRC32C != sum {
-		return nil, fmt.Errorf("the store has %d bytes with CRC-32C %08x, sent were %d with %08x: %w", a.Size, a.CRC32C, c.size, sum, errDamaged)
+		return nil, fmt.Errorf("the store has %d bytes with CRC-32C %08x, sent were %d with %08x: %w", a.Size, a.CRC32C, c.size, sum, backend.ErrDamaged)
 	}
 	return a, nil
 }

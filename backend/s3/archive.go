@@ -30,7 +30,7 @@ func (s *Store) Restore(ctx context.Context, key string, opts backend.RestoreOpt
 	}
 	_, err = s.client.RestoreObject(ctx, &s3.RestoreObjectInput{Bucket: &s.cfg.Bucket, Key: &key, RestoreRequest: order})
 	if err != nil && apiCode(err) != "RestoreAlreadyInProgress" {
-		return wrap("restore", key, err)
+		return s.wrap(ctx, "restore", key, err)
 	}
 	return nil
 }

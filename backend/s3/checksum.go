@@ -13,8 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/minio/crc64nvme"
-
-	"sluice/backend"
 )
 
 // checksum is the algorithm by which bodies are checked on their way. It is computed here, once, and sent as a header: what
@@ -82,7 +80,7 @@ func encode32(v uint32) *string {
 func (s sums) compare(crc64nvme, crc32c, crc32 *string) error {
 	for _, pair := range [][2]*string{{s.crc64nvme, crc64nvme}, {s.crc32c, crc32c}, {s.crc32, crc32}} {
 		if pair[0] != nil && pair[1] != nil && *pair[0] != *pair[1] {
-			return fmt.Errorf("the store has checksum %s, sent was %s: %w", *pair[1], *pair[0], backend.ErrUnavailable)
+			return fmt.Errorf("the store has checksum %s, sent was %s", *pair[1], *pair[0])
 		}
 	}
 	return nil

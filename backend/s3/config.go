@@ -18,23 +18,29 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
+
+	"sluice/backend/breaker"
 )
 
 // Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
 type Config struct {
+	Name         string // of the store, for the log
 	Bucket       string
 	Region       string // default: the SDK's sources, else us-east-1
 	Endpoint     string // URL of an S3-compatible server; empty: Amazon S3
 	PathStyle    bool   // the bucket stands in the path, not in the host name
 	AccessKey    string // with SecretKey: static keys; empty: the SDK's sources
 	SecretKey    string
-	SessionToken string // of temporary static keys
-	Profile      string // section of the SDK's shared configuration; not with static keys
-	Checksum     string // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
-	PageSize     int    // entries a page of a listing, of objects or parts; default and most 1000
-	CAFile       string // PEM bundle of authorities that are trusted besides those of the system
-	Proxy        string // URL of an HTTP proxy; empty: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment
-	Role         Role   // is assumed with the credentials above; none by default
+	SessionToken string           // of temporary static keys
+	Profile      string           // section of the SDK's shared configuration; not with static keys
+	Checksum     string           // crc64nvme (default), crc32c, crc32, md5 or none, whatever the server can check
+	PageSize     int              // entries a page of a listing, of objects or parts; default and most 1000
+	CAFile       string           // PEM bundle of authorities that are trusted besides those of the system
+	Proxy        string           // URL of an HTTP proxy; empty: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment
+	Role         Role             // is assumed with the credentials above; none by default
+	Tries        int              // requests of one call that fails; default 8
+	Timeout      time.Duration    // how long an answer may keep silent; default 1 min
+	Breaker      *breaker.Breaker // stands before the store; nil: none
 	Protection   Protection
 }
 
@@ -85,7 +91,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := awshttp.NewBuildableClient().WithReadTimeout(time.Minute).WithTransportOptions(func(t *http.Transport) {
+	if cfg.Tries <= 0 {
+		cfg.Tries = 8
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = time.Minute
+	}
+	client := awshttp.NewBuildableClient().WithReadTimeout(cfg.Timeout).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024 // a part must not pay for a new connection
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetHTTP1(true) // HTTP/2 would send the parts that overlap over one connection
@@ -102,7 +114,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				// One quota for the whole client would make a burst of 503 fail transfers that could have waited.
-				o.RateLimiter, o.MaxAttempts, o.MaxBackoff = ratelimit.None, 8, 20*time.Second
+				o.RateLimiter, o.MaxAttempts, o.MaxBackoff = ratelimit.None, cfg.Tries, 20*time.Second
+				o.Retryables = append(o.Retryables, // to what the SDK knows: what was damaged on the way, and whoever throttles in HTTP's own words
+					retry.RetryableErrorCode{Codes: map[string]struct{}{"BadDigest": {}, "XAmzContentChecksumMismatch": {}, "IncompleteBody": {}}},
+					retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
 			})
 		}),
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
@@ -134,6 +149,7 @@ func (s *Store) connect(sdk aws.Config) {
 	s.client = s3.NewFromConfig(sdk, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
 		o.BaseEndpoint = optional(cfg.Endpoint)
+		o.HTTPClient = guarded{o.HTTPClient, cfg.Breaker}
 		o.APIOptions = append(o.APIOptions, newProtector(cfg.Protection).install)
 		if strings.HasPrefix(cfg.Endpoint, "http:") {
 			// Over TLS the SDK leaves the SHA-256 of bodies out by itself; in clear it would read each body twice.
@@ -141,3 +157,12 @@ func (s *Store) connect(sdk aws.Config) {
 		}
 	})
 }
+
+// guarded sends requests past the breaker.
+type guarded struct {
+	s3.HTTPClient
+	breaker *breaker.Breaker
+}
+
+// Do implements s3.HTTPClient.
+func (g guarded) Do(r *http.Request) (*http.Response, error) { return g.breaker.Do(r, g.HTTPClient.Do) }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -15,13 +18,66 @@ import (
 	"sluice/backend"
 )
 
-// wrap says which call failed, and makes its error one that callers can act on. The text of an SDK error names the request
-// id and holds no secret.
-func wrap(op, key string, err error) error {
-	if class := classify(err); class != nil {
-		return fmt.Errorf("s3 %s %s: %w: %w", op, key, class, err)
+// wrap says which call failed, and makes its error one that callers can act on. The text of an SDK error holds no secret.
+func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
+	if cause := ctx.Err(); cause != nil {
+		return fmt.Errorf("s3 %s %s: %w", op, key, cause)
 	}
-	return fmt.Errorf("s3 %s %s: %w", op, key, err)
+	f := s.failure(op, key, classify(err), describe(err))
+	f.Code = apiCode(err)
+	var resp *awshttp.ResponseError
+	if errors.As(err, &resp) && resp.Response != nil {
+		f.Status = resp.HTTPStatusCode()
+		f.Request = requestIDs(resp.Response.Header.Get("X-Amz-Request-Id"), resp.Response.Header.Get("X-Amz-Id-2"))
+	}
+	return f
+}
+
+// described is an error of the SDK with a text of its own.
+type described struct {
+	text string
+	err  error
+}
+
+func (d *described) Error() string { return d.text }
+func (d *described) Unwrap() error { return d.err }
+
+// signature is what a server might repeat of a request that it does not understand.
+var signature = regexp.MustCompile(`(?i)((signature|credential|token)[=:]\s*)[^\s,&]+`)
+
+// describe gives an answer of the store a text of one line: the SDK's own runs over several clauses.
+func describe(err error) error {
+	var api smithy.APIError
+	var resp *awshttp.ResponseError
+	if !errors.As(err, &api) || !errors.As(err, &resp) {
+		return err
+	}
+	text := fmt.Sprintf("status %d %s", resp.HTTPStatusCode(), api.ErrorCode())
+	if m := strings.Join(strings.Fields(api.ErrorMessage()), " "); m != "" {
+		text += ": " + signature.ReplaceAllString(m, "${1}REDACTED")
+	}
+	return &described{text, err}
+}
+
+func (s *Store) failure(op, key string, class, err error) *backend.Failure {
+	return &backend.Failure{Store: s.cfg.Name, Driver: caps.Name, Op: op, Key: key, Class: class, Err: err}
+}
+
+// damaged is the failure of a call whose answer does not fit what was sent.
+func (s *Store) damaged(op, key string, answer middleware.Metadata, err error) error {
+	f := s.failure(op, key, backend.ErrDamaged, err)
+	f.Request = requestOf(answer)
+	return f
+}
+
+// requestIDs are x-amz-request-id and x-amz-id-2, both of which Amazon's support asks for.
+func requestIDs(id, host string) string { return strings.Trim(id+" / "+host, " /") }
+
+// requestOf are the ids of a request that was answered.
+func requestOf(answer middleware.Metadata) string {
+	id, _ := awsmiddleware.GetRequestIDMetadata(answer)
+	host, _ := s3.GetHostIDMetadata(answer)
+	return requestIDs(id, host)
 }
 
 // badKeys are the codes that mean the keys and not what they may do. versitygw's comes with status 404, which must not be taken
@@ -33,7 +89,7 @@ var badKeys = map[string]bool{
 // classify maps an error of the SDK to a sentinel of package backend; nil if none fits (Amazon S3 API Reference, "Error
 // responses"). What is unknown and not the caller's fault counts as unavailable.
 func classify(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	var api smithy.APIError
@@ -63,7 +119,11 @@ func classify(err error) error {
 		case "NotImplemented", "MethodNotAllowed":
 			return backend.ErrUnsupported
 		case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "IncompleteBody":
-			return backend.ErrUnavailable // damaged on the way
+			return backend.ErrDamaged
+		case "SlowDown", "ServiceUnavailable", "Busy", "RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException":
+			return backend.ErrThrottled
+		case "RequestTimeout":
+			return backend.ErrTimeout
 		}
 	}
 	var resp *awshttp.ResponseError
@@ -77,13 +137,17 @@ func classify(err error) error {
 			return backend.ErrChanged
 		case status == http.StatusRequestedRangeNotSatisfiable:
 			return backend.ErrRange
-		case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500, status < 300:
+		case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+			return backend.ErrThrottled
+		case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
+			return backend.ErrTimeout
+		case status >= 500, status >= 200 && status < 300:
 			return backend.ErrUnavailable
 		case status >= 400:
 			return nil
 		}
 	}
-	return backend.ErrUnavailable
+	return backend.NoAnswer(err)
 }
 
 // tries counts how often a call was sent. What the second try meets may be the work of the first, the answer to which was

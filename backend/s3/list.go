@@ -24,12 +24,12 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 			var answer page
 			opts.Ask()
 			if _, err := s.client.ListObjectsV2(ctx, in, answer.read); err != nil {
-				yield(backend.Entry{}, wrap("list", prefix, err))
+				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 				return
 			}
 			for _, e := range answer.entries() {
 				if err := ctx.Err(); err != nil {
-					yield(backend.Entry{}, wrap("list", prefix, err))
+					yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 					return
 				}
 				if e.Key <= last { // a folder around After, or one that goes on from page to page
@@ -54,7 +54,7 @@ func (s *Store) page(limit int) *int32 {
 		n = 1000
 	}
 	if limit > 0 {
-		n = min(n, limit)
+		n = min(n, max(limit, 2)) // pages of one row end early on MinIO, at a marker with something below it
 	}
 	return aws.Int32(int32(min(n, 1000))) // the server's own limit
 }

@@ -36,7 +36,7 @@ func (u *upload) Parts(ctx context.Context) ([]backend.Part, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, wrap("parts of", u.key, err)
+			return nil, u.store.wrap(ctx, "parts", u.key, err)
 		}
 		for _, p := range page.Parts {
 			parts = append(parts, backend.Part{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size)})

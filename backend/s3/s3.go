@@ -52,7 +52,7 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	}
 	out, err := s.client.HeadObject(ctx, in)
 	if err != nil {
-		return backend.Object{}, wrap("stat", key, err)
+		return backend.Object{}, s.wrap(ctx, "stat", key, err)
 	}
 	o := backend.Object{
 		Key: key, Size: aws.ToInt64(out.ContentLength), Updated: aws.ToTime(out.LastModified), ETag: aws.ToString(out.ETag),
@@ -83,7 +83,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	}
 	out, err := s.client.GetObject(ctx, in)
 	if err != nil {
-		err = wrap("open", key, err)
+		err = s.wrap(ctx, "open", key, err)
 		if errors.Is(err, backend.ErrRange) {
 			return s.openEnd(ctx, key, opts, err)
 		}
@@ -96,7 +96,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 		size, err = strconv.ParseInt(total, 10, 64)
 		if err != nil || !strings.HasPrefix(at, fmt.Sprintf("bytes %d-", opts.Offset)) {
 			_ = out.Body.Close()
-			return nil, backend.Object{}, fmt.Errorf("s3 open %s: asked for %s, got %q: %w", key, *in.Range, aws.ToString(out.ContentRange), backend.ErrUnavailable)
+			return nil, backend.Object{}, s.damaged("open", key, out.ResultMetadata, fmt.Errorf("asked for %s, got %q", *in.Range, aws.ToString(out.ContentRange)))
 		}
 	}
 	if opts.ETag != "" && aws.ToString(out.ETag) != opts.ETag { // a server that knows no If-Match
@@ -108,7 +108,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 		ContentType: aws.ToString(out.ContentType), StorageClass: class(out.StorageClass),
 	}
 	o.Metadata, o.ModTime = readMetadata(out.Metadata)
-	return &body{ReadCloser: out.Body, ctx: ctx, key: key}, o, nil
+	return &body{ReadCloser: out.Body, ctx: ctx, store: s, key: key, request: requestOf(out.ResultMetadata)}, o, nil
 }
 
 // openEnd answers a range that holds no byte: S3 refuses it even where it begins at the end.
@@ -128,8 +128,10 @@ func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOption
 // body is the content of an object on its way. A break in it is worth another try.
 type body struct {
 	io.ReadCloser
-	ctx context.Context // of Open, which governs the read
-	key string
+	ctx     context.Context // of Open, which governs the read
+	store   *Store
+	key     string
+	request string // ids
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -141,7 +143,9 @@ func (b *body) Read(p []byte) (int, error) {
 		if cause := b.ctx.Err(); cause != nil {
 			return n, fmt.Errorf("s3 read %s: %w", b.key, cause)
 		}
-		err = fmt.Errorf("s3 read %s: %w: %w", b.key, backend.ErrUnavailable, err)
+		f := b.store.failure("read", b.key, backend.NoAnswer(err), err)
+		f.Request = b.request
+		err = f
 	}
 	return n, err
 }
@@ -164,7 +168,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	var sent tries
 	out, err := s.client.PutObject(ctx, in, sent.count, retryConflict)
 	if err != nil {
-		err = unmet(opts.If, wrap("put", key, err))
+		err = unmet(opts.If, s.wrap(ctx, "put", key, err))
 		if errors.Is(err, backend.ErrChanged) && sent > 1 {
 			if o, ok := s.made(ctx, key, opts.Attributes, sum.proof(int64(len(p)))); ok {
 				return o, nil
@@ -173,7 +177,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 		return backend.Object{}, err
 	}
 	if err := sum.compare(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32); err != nil {
-		return backend.Object{}, fmt.Errorf("s3 put %s: %w", key, err)
+		return backend.Object{}, s.damaged("put", key, out.ResultMetadata, err)
 	}
 	return written(key, int64(len(p)), aws.ToString(out.ETag), opts.Attributes), nil
 }
@@ -220,10 +224,10 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		// S3 says no more than InvalidRequest of a source above the limit.
 		if apiCode(err) == "InvalidRequest" {
 			if o, statErr := s.Stat(ctx, src); statErr == nil && o.Size > caps.MaxCopy {
-				return backend.Object{}, fmt.Errorf("s3 copy %s: %d bytes: %w: %w", src, o.Size, backend.ErrTooLarge, err)
+				return backend.Object{}, s.failure("copy", src, backend.ErrTooLarge, fmt.Errorf("%d bytes: %w", o.Size, err))
 			}
 		}
-		return backend.Object{}, wrap("copy", src+" to "+dst, err)
+		return backend.Object{}, s.wrap(ctx, "copy", src+" to "+dst, err)
 	}
 	return s.Stat(ctx, dst)
 }
@@ -282,7 +286,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	if err == nil {
 		return nil
 	}
-	err = wrap("delete", key, err)
+	err = s.wrap(ctx, "delete", key, err)
 	gone := errors.Is(err, backend.ErrNotExist)
 	if errors.Is(err, backend.ErrChanged) && sent > 1 { // the second try may meet what the first one has done
 		_, statErr := s.Stat(ctx, key)
@@ -292,7 +296,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts backend.DeleteOptio
 	case !gone:
 		return err
 	case opts.ETag != "" && sent == 1:
-		return fmt.Errorf("s3 delete %s: %w", key, backend.ErrChanged)
+		return backend.Reclass(err, backend.ErrChanged)
 	}
 	return nil
 }
@@ -322,7 +326,7 @@ func contentType(s string) *string {
 // unmet makes ErrChanged of a missing object where the condition asks for one.
 func unmet(c backend.Condition, err error) error {
 	if c.ETag != "" && errors.Is(err, backend.ErrNotExist) {
-		return fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+		return backend.Reclass(err, backend.ErrChanged)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (s *Store) NewUpload(ctx context.Context, key string, opts backend.PutOptio
 	in.ChecksumAlgorithm, in.ChecksumType = s.sum.algorithm()
 	out, err := s.client.CreateMultipartUpload(ctx, in)
 	if err != nil {
-		return nil, wrap("new upload", key, err)
+		return nil, s.wrap(ctx, "new upload", key, err)
 	}
 	return &upload{store: s, key: key, id: out.UploadId, opts: opts, parts: map[int]part{}}, nil
 }
@@ -93,7 +94,7 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 		return fmt.Errorf("s3 part %d of %s: %d bytes: %w", n, u.key, len(p), backend.ErrTooLarge)
 	}
 	if err := ctx.Err(); err != nil {
-		return wrap(fmt.Sprintf("part %d of", n), u.key, err)
+		return u.store.wrap(ctx, fmt.Sprintf("part %d", n), u.key, err)
 	}
 	ctx, cancel := reluctant(ctx)
 	defer cancel()
@@ -103,10 +104,10 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 		ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32, ContentMD5: sum.md5,
 	})
 	if err != nil {
-		return wrap(fmt.Sprintf("part %d of", n), u.key, err)
+		return u.store.wrap(ctx, fmt.Sprintf("part %d", n), u.key, err)
 	}
 	if err := sum.compare(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32); err != nil {
-		return fmt.Errorf("s3 part %d of %s: %w", n, u.key, err)
+		return u.store.damaged(fmt.Sprintf("part %d", n), u.key, out.ResultMetadata, err)
 	}
 	u.keep(n, part{size: int64(len(p)), crc64: sum.crc64, checked: sum.crc64nvme != nil, CompletedPart: types.CompletedPart{
 		ETag: out.ETag, ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32,
@@ -126,11 +127,15 @@ func (u *upload) CopyPart(ctx context.Context, n int, src string, off, length in
 		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, PartNumber: aws.Int32(int32(n)), CopySource: u.store.source(src),
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+length-1)), CopySourceIfMatch: optional(opts.SrcETag),
 	})
-	if apiCode(err) == "InvalidArgument" { // of all arguments only the range is the caller's
-		return fmt.Errorf("s3 copy part %d of %s: %w: %w", n, u.key, backend.ErrRange, err)
-	}
 	if err != nil {
-		return wrap(fmt.Sprintf("copy part %d of", n), u.key, err)
+		err = u.store.wrap(ctx, fmt.Sprintf("copy part %d", n), u.key, err)
+		switch {
+		case apiCode(err) != "InvalidArgument":
+			return err
+		case strings.Contains(strings.ToLower(err.Error()), "range"): // of all arguments the caller's alone
+			return backend.Reclass(err, backend.ErrRange)
+		}
+		return backend.Reclass(err, backend.ErrUnsupported) // such as the checksum of the upload
 	}
 	r := out.CopyPartResult
 	p := part{size: length, CompletedPart: types.CompletedPart{
@@ -165,7 +170,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	var sent tries
 	out, err := u.store.client.CompleteMultipartUpload(ctx, in, sent.count)
 	if err != nil {
-		err = wrap("commit", u.key, err)
+		err = u.store.wrap(ctx, "commit", u.key, err)
 		// A lost answer, or another try that found the upload gone or its own object there: it may be done all the same.
 		if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrChanged) && sent > 1 {
 			if o, ok := u.store.made(ctx, u.key, u.opts.Attributes, whole.proves); ok {
@@ -173,13 +178,13 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 				return o, nil
 			}
 			if err = unmet(u.opts.If, err); errors.Is(err, backend.ErrNotExist) {
-				err = fmt.Errorf("s3 commit %s: the upload is gone: %w", u.key, backend.ErrChanged)
+				err = backend.Reclass(err, backend.ErrChanged) // the upload is gone
 			}
 		}
 		return backend.Object{}, err
 	}
 	if whole.sum != nil && out.ChecksumCRC64NVME != nil && *out.ChecksumCRC64NVME != *whole.sum {
-		return backend.Object{}, fmt.Errorf("s3 commit %s: the store has checksum %s, sent was %s: %w", u.key, *out.ChecksumCRC64NVME, *whole.sum, backend.ErrUnavailable)
+		return backend.Object{}, u.store.damaged("commit", u.key, out.ResultMetadata, fmt.Errorf("the store has checksum %s, sent was %s", *out.ChecksumCRC64NVME, *whole.sum))
 	}
 	if out.ChecksumCRC64NVME == nil { // nothing that was compared: at least the size must be right
 		o, err := u.store.Stat(ctx, u.key)
@@ -187,7 +192,7 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 			return backend.Object{}, fmt.Errorf("s3 commit %s: %w", u.key, err)
 		}
 		if o.ETag == aws.ToString(out.ETag) && o.Size != whole.size {
-			return backend.Object{}, fmt.Errorf("s3 commit %s: the store has %d bytes, sent were %d: %w", u.key, o.Size, whole.size, backend.ErrUnavailable)
+			return backend.Object{}, u.store.damaged("commit", u.key, out.ResultMetadata, fmt.Errorf("the store has %d bytes, sent were %d", o.Size, whole.size))
 		}
 	}
 	u.finish()
@@ -260,24 +265,24 @@ func (u *upload) Abort(ctx context.Context) error {
 	}
 	for range maxAborts {
 		_, err := u.store.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id})
-		if err = u.gone("abort", err); err != nil {
+		if err = u.gone(ctx, "abort", err); err != nil {
 			return err
 		}
 		out, err := u.store.client.ListParts(ctx, &s3.ListPartsInput{Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, MaxParts: aws.Int32(1)})
 		if err != nil {
-			return u.gone("abort", err)
+			return u.gone(ctx, "abort", err)
 		}
 		if len(out.Parts) == 0 {
 			return nil
 		}
 	}
-	return fmt.Errorf("s3 abort %s: parts are left: %w", u.key, backend.ErrUnavailable)
+	return u.store.failure("abort", u.key, backend.ErrUnavailable, errors.New("parts are left"))
 }
 
 // gone takes an upload that does not exist for aborted.
-func (u *upload) gone(op string, err error) error {
+func (u *upload) gone(ctx context.Context, op string, err error) error {
 	if err == nil || errors.Is(classify(err), backend.ErrNotExist) {
 		return nil
 	}
-	return wrap(op, u.key, err)
+	return u.store.wrap(ctx, op, u.key, err)
 }

@@ -27,7 +27,7 @@ func configCommand() *cobra.Command {
 		},
 	}
 	configFlag(check, &file)
-	check.Flags().BoolVar(&probe, "probe", false, "reach every store, and write, read and delete a small object named .sluice/probe-... in it")
+	check.Flags().BoolVar(&probe, "probe", false, "reach every store, and write, copy, read and delete objects named .sluice/probe-... in it")
 	return group("config", "Work on the configuration", check)
 }
 
@@ -43,20 +43,24 @@ func checkConfig(ctx context.Context, out io.Writer, file string, probe bool) er
 		if !probe {
 			break
 		}
-		if err := tryStore(ctx, name, cfg.Stores[name]); err != nil {
+		lacks, err := tryStore(ctx, name, cfg.Stores[name])
+		if err != nil {
 			return err
 		}
 		_, _ = fmt.Fprintf(out, "store %s: reached, written, read, deleted\n", name)
+		for _, lack := range lacks {
+			_, _ = fmt.Fprintf(out, "store %s: %s\n", name, lack)
+		}
 	}
 	_, _ = fmt.Fprintf(out, "%s: ok (%d users, %d stores)\n", file, len(cfg.Users), len(cfg.Stores))
 	return nil
 }
 
-// tryStore opens a store for as long as it takes to probe it.
-func tryStore(ctx context.Context, name string, s config.Store) (err error) {
-	store, err := openStore(ctx, name, s, 365*24*time.Hour) // a look at it ends nothing
+// tryStore opens a store for as long as it takes to probe it, and returns what it lacks.
+func tryStore(ctx context.Context, name string, s config.Store) (lacks []string, err error) {
+	store, err := openStore(ctx, name, s, 365*24*time.Hour, nil) // a look at it ends nothing
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, closeStore(store)) }()
 	return probeStore(ctx, name, s, store)

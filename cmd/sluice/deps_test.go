@@ -29,10 +29,10 @@ const importRules = `
 	NONE < backend;
 	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire, backend/storetest/{azurite,fakegcs,versitygw};
 
-	backend, LIBRARY < backend/{file,mem,storetest,transfer}, cache;
-	backend, LIBRARY, AWS < backend/s3;
-	backend, LIBRARY, AZURE < backend/azure;
-	backend, LIBRARY, GOOGLE < backend/gcs;
+	backend, LIBRARY < backend/{breaker,file,mem,storetest,transfer}, cache;
+	backend/breaker, LIBRARY, AWS < backend/s3;
+	backend/breaker, LIBRARY, AZURE < backend/azure;
+	backend/breaker, LIBRARY, GOOGLE < backend/gcs;
 
 	backend/transfer, LIBRARY < backend/vfs;
 	backend/vfs, LIBRARY < backend/vfs/vfstest;

@@ -62,7 +62,7 @@ func s3Config(s config.Store) s3.Config {
 	c := s3.Config{
 		Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle, Checksum: s.Checksum,
 		AccessKey: s.AccessKey, SecretKey: string(s.SecretKey), SessionToken: string(s.SessionToken), Profile: s.Profile,
-		CAFile: s.CAFile, Proxy: string(s.Proxy),
+		CAFile: s.CAFile, Proxy: string(s.Proxy), Tries: s.Tries, Timeout: s.Timeout,
 		Protection: s3.Protection{
 			Encryption: s.Encryption, KMSKey: s.KMSKey, BucketKey: s.BucketKey, CustomerKey: string(s.CustomerKey),
 			LockMode: s.Lock.Mode, LockDays: s.Lock.Days, LegalHold: s.Lock.LegalHold, Tags: s.Tags, ACL: s.ACL, RequesterPays: s.RequesterPays,

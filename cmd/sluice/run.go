@@ -54,7 +54,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	if err != nil {
 		return err
 	}
-	stores, closeStores, err := openStores(ctx, cfg)
+	stores, closeStores, err := openStores(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

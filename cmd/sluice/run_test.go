@@ -25,6 +25,7 @@ import (
 
 	"sluice/cmd/sluice/internal/certs"
 	"sluice/cmd/sluice/internal/config"
+	"sluice/cmd/sluice/internal/logs"
 	"sluice/protocol/auth"
 )
 
@@ -119,7 +120,7 @@ func bootPolling(t *testing.T, text string, poll time.Duration) *running {
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- serve(ctx, cfg, options{
-			Log: slog.New(slog.NewTextHandler(r.log, nil)), Grace: 10 * time.Second, Reload: r.reload, Poll: poll, PassiveHost: "127.0.0.1",
+			Log: logs.New(r.log, slog.LevelInfo), Grace: 10 * time.Second, Reload: r.reload, Poll: poll, PassiveHost: "127.0.0.1",
 			Load: func() (*config.Config, error) { return config.Load(r.file) }, Ready: func() { close(ready) },
 		})
 	}()
@@ -281,7 +282,7 @@ func TestProxyProtocol(t *testing.T) {
 	if !strings.Contains(c.do("PASV", "227"), "(192,0,2,1,") {
 		t.Error("PASV does not tell the address that the proxy was reached at")
 	}
-	r.log.wait(t, "remote=203.0.113.7:4711", 1)
+	r.log.wait(t, `"remote":"203.0.113.7:4711"`, 1)
 }
 
 func TestProxyProtocolRequired(t *testing.T) {

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"sluice/backend"
 	"sluice/backend/azure"
+	"sluice/backend/breaker"
 	"sluice/backend/file"
 	"sluice/backend/gcs"
 	"sluice/backend/s3"
@@ -28,7 +28,7 @@ const reachTime = 15 * time.Second
 
 // openStores opens every store of the configuration, makes sure that it answers, and puts the cache before those that are
 // reached over a network. The caller closes them by the function that comes with them.
-func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.Store, _ func() error, err error) {
+func openStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ map[string]backend.Store, _ func() error, err error) {
 	var opened []backend.Store
 	closeAll := func() error {
 		var errs []error
@@ -49,7 +49,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ map[string]backend.S
 	stores := map[string]backend.Store{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Stores)) {
 		s := cfg.Stores[name]
-		store, err := openStore(ctx, name, s, cfg.Transfer.Resume)
+		store, err := openStore(ctx, name, s, cfg.Transfer.Resume, breaker.New(breaker.Config{Store: name, Logger: log}))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -89,17 +89,23 @@ func orNever(ttl time.Duration) time.Duration {
 	return ttl
 }
 
-// openStore opens one store. That alone asks it nothing. Uploads that were cut off can be resumed for as long as resume says.
-func openStore(ctx context.Context, name string, s config.Store, resume time.Duration) (store backend.Store, err error) {
+// openStore opens one store. That alone asks it nothing. Uploads that were cut off can be resumed for as long as resume says. The
+// breaker, which may be nil, stands before stores that are reached over a network.
+func openStore(ctx context.Context, name string, s config.Store, resume time.Duration, b *breaker.Breaker) (store backend.Store, err error) {
 	switch s.Type {
 	case "file":
 		store, err = file.Open(ctx, file.Config{Path: s.Path, Keep: keep(resume)})
 	case "s3":
-		store, err = s3.Open(ctx, s3Config(s))
+		c := s3Config(s)
+		c.Name, c.Breaker = name, b
+		store, err = s3.Open(ctx, c)
 	case "gcs":
-		store, err = gcs.Open(ctx, gcsConfig(s))
+		c := gcsConfig(s)
+		c.Name, c.Breaker = name, b
+		store, err = gcs.Open(ctx, c)
 	case "azure":
 		store, err = azure.Open(ctx, azure.Config{
+			Name: name, Breaker: b, Tries: s.Tries, Timeout: s.Timeout,
 			Account: s.Account, Container: s.Container, Endpoint: s.Endpoint,
 			AccountKey: string(s.AccountKey), SAS: string(s.SAS), ConnectionString: string(s.ConnectionString),
 			AccessTier: s.AccessTier, EncryptionKey: string(s.EncryptionKey), EncryptionScope: s.EncryptionScope,
@@ -128,7 +134,7 @@ func keep(resume time.Duration) time.Duration {
 func gcsConfig(s config.Store) gcs.Config {
 	c := gcs.Config{
 		Bucket: s.Bucket, Endpoint: s.Endpoint, CredentialsFile: s.CredentialsFile, Anonymous: s.Anonymous, UserProject: s.UserProject,
-		StorageClass: s.StorageClass, KMSKey: s.KMSKey, CustomerKey: string(s.CustomerKey),
+		StorageClass: s.StorageClass, KMSKey: s.KMSKey, CustomerKey: string(s.CustomerKey), Tries: s.Tries, Timeout: s.Timeout,
 		Protection: gcs.Protection{ACL: s.ACL, LockMode: s.Lock.Mode, LockDays: s.Lock.Days, Hold: s.Lock.Hold},
 	}
 	if host := os.Getenv("STORAGE_EMULATOR_HOST"); host != "" && c.Endpoint == "" {
@@ -155,50 +161,6 @@ func reach(ctx context.Context, name string, s config.Store, store backend.Store
 			return explain(name, s, "list", err)
 		}
 		break
-	}
-	return nil
-}
-
-// probeStore reaches a store and does with a small object what transfers will do.
-func probeStore(ctx context.Context, name string, s config.Store, store backend.Store) error {
-	if err := reach(ctx, name, s, store); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*reachTime)
-	defer cancel()
-	key, content := ".sluice/probe-"+rand.Text(), []byte("sluice config check --probe\n")
-	create := backend.PutOptions{If: backend.Condition{Absent: store.Caps().Conditional}}
-	if _, err := store.Put(ctx, key, content, create); err != nil {
-		return explain(name, s, "write", err)
-	}
-	failed := probeObject(ctx, name, s, store, key, content)
-	if err := store.Delete(ctx, key, backend.DeleteOptions{}); err != nil {
-		return errors.Join(failed, explain(name, s, "delete", err))
-	}
-	return failed
-}
-
-// probeObject reads what probeStore has written, and tries to create it again.
-func probeObject(ctx context.Context, name string, s config.Store, store backend.Store, key string, content []byte) error {
-	body, _, err := store.Open(ctx, key, backend.OpenOptions{})
-	if err != nil {
-		return explain(name, s, "read", err)
-	}
-	defer body.Close()
-	p, err := io.ReadAll(body)
-	switch {
-	case err != nil:
-		return explain(name, s, "read", err)
-	case !bytes.Equal(p, content):
-		return fmt.Errorf("store %s: what comes back is not what was written; it is not fit for Sluice", name)
-	case !store.Caps().Conditional:
-		return nil
-	}
-	switch _, err := store.Put(ctx, key, content, backend.PutOptions{If: backend.Condition{Absent: true}}); {
-	case err == nil:
-		return fmt.Errorf("store %s: it ignores conditions (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice", name)
-	case !errors.Is(err, backend.ErrChanged):
-		return explain(name, s, "write on a condition", err)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func TestProbeStore(t *testing.T) {
 			": mem delete: store unavailable; check the endpoint and the network"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := probeStore(t.Context(), "lab", tt.s, tt.store)
+			_, err := probeStore(t.Context(), "lab", tt.s, tt.store)
 			if got := fmt.Sprint(err); err != nil && !strings.HasSuffix(got, tt.want) || err == nil && tt.want != "" {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
@@ -81,6 +81,92 @@ func TestProbeStore(t *testing.T) {
 				t.Errorf("left behind: %v", m.Keys())
 			}
 		})
+	}
+}
+
+// deaf ignores some of the conditions, or copies no parts.
+type deaf struct {
+	backend.Store
+	to string
+}
+
+func (d deaf) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	if d.to == "put" {
+		opts.If.ETag = ""
+	}
+	return d.Store.Put(ctx, key, p, opts)
+}
+
+func (d deaf) Copy(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
+	if d.to == "copy" {
+		opts.If = backend.Condition{}
+	}
+	return d.Store.Copy(ctx, dst, src, opts)
+}
+
+func (d deaf) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
+	if d.to == "delete" {
+		opts.ETag = ""
+	}
+	return d.Store.Delete(ctx, key, opts)
+}
+
+func (d deaf) NewUpload(ctx context.Context, key string, opts backend.PutOptions) (backend.Upload, error) {
+	u, err := d.Store.NewUpload(ctx, key, opts)
+	if d.to == "parts" {
+		return copiesNone{u}, err
+	}
+	return u, err
+}
+
+type copiesNone struct{ backend.Upload }
+
+func (copiesNone) CopyPart(context.Context, int, string, int64, int64, backend.CopyPartOptions) error {
+	return &backend.Failure{Driver: "s3", Op: "copy part 1", Class: backend.ErrUnsupported, Code: "NotImplemented", Err: errors.New("status 501")}
+}
+
+// What a store lacks is said, one sentence each, and is no reason to refuse it.
+func TestProbeLacks(t *testing.T) {
+	for to, want := range map[string]string{
+		"":       "",
+		"put":    "it ignores If-Match on writes: where two clients append to a file at once, or one resumes what another replaces, bytes can be lost",
+		"copy":   "it ignores conditions on the target of a copy: a file that somebody uploads while another is renamed to its name can be lost",
+		"delete": "it ignores If-Match on deletes: a file that is replaced while it is renamed, joined to others or moved can be lost",
+		"parts":  "it copies no parts (NotImplemented): APPE, REST with STOR and COMB fail on larger files",
+	} {
+		m := mem.New(mem.Config{})
+		lacks, err := probeStore(t.Context(), "lab", config.Store{Type: "gcs", Bucket: "lab"}, deaf{m, to})
+		if got := strings.Join(lacks, "; "); err != nil || got != want {
+			t.Errorf("deaf to %q: %q, %v, want %q", to, got, err, want)
+		}
+		if len(m.Keys()) > 0 {
+			t.Errorf("deaf to %q: left behind: %v", to, m.Keys())
+		}
+	}
+}
+
+// Where a server does not take the checksum that is configured, the probe finds one that it does.
+func TestProbeChecksum(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPut && r.Header.Get("Content-Md5") == "":
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprint(w, `<Error><Code>InvalidRequest</Code><Message>Give Content-MD5.</Message></Error>`)
+		case r.Method == http.MethodPut:
+			w.Header().Set("ETag", `"e"`)
+		case r.Method == http.MethodGet:
+			_, _ = fmt.Fprint(w, `<ListBucketResult><Name>lab</Name></ListBucketResult>`)
+		}
+	}))
+	defer server.Close()
+	s := config.Store{Type: "s3", Bucket: "lab", Region: "us-east-1", Endpoint: server.URL, PathStyle: true, AccessKey: "AK", SecretKey: "hunter2"}
+	store, err := openStore(t.Context(), "lab", s, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "store lab: it takes no checksum crc64nvme: set checksum: md5 ("
+	if _, err := probeStore(t.Context(), "lab", s, store); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 
@@ -107,7 +193,7 @@ func TestReachS3(t *testing.T) {
 		}))
 		defer server.Close()
 		s := config.Store{Type: "s3", Bucket: "lab", Region: "us-east-1", Endpoint: server.URL, PathStyle: true, AccessKey: "AK", SecretKey: "hunter2"}
-		store, err := openStore(t.Context(), "lab", s, 0)
+		store, err := openStore(t.Context(), "lab", s, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +233,7 @@ func TestReachGCS(t *testing.T) {
 	} {
 		t.Setenv("STORAGE_EMULATOR_HOST", tt.env)
 		asked = ""
-		store, err := openStore(t.Context(), "lab", tt.s, 0)
+		store, err := openStore(t.Context(), "lab", tt.s, 0, nil)
 		if err == nil {
 			err = reach(t.Context(), "lab", tt.s, store)
 			if err := closeStore(store); err != nil {
@@ -184,7 +270,7 @@ func TestReachAzure(t *testing.T) {
 		}))
 		defer server.Close()
 		s := config.Store{Type: "azure", Container: "lab", Account: "acme", Endpoint: server.URL, AccountKey: "aHVudGVyMg=="}
-		store, err := openStore(t.Context(), "lab", s, 0)
+		store, err := openStore(t.Context(), "lab", s, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +280,7 @@ func TestReachAzure(t *testing.T) {
 		}
 	}
 	s := config.Store{Type: "azure", Container: "lab", Account: "acme", SAS: "no signature"}
-	if _, err := openStore(t.Context(), "lab", s, 0); err == nil || err.Error() != "store lab (container lab of acme): cannot open: SAS: give the whole query string, with sig= in it; correct its configuration" {
+	if _, err := openStore(t.Context(), "lab", s, 0, nil); err == nil || err.Error() != "store lab (container lab of acme): cannot open: SAS: give the whole query string, with sig= in it; correct its configuration" {
 		t.Errorf("%v", err)
 	}
 }
@@ -229,7 +315,7 @@ func TestStoreProtection(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 		}))
 		tt.s.Endpoint = server.URL
-		store, err := openStore(t.Context(), "lab", tt.s, 0)
+		store, err := openStore(t.Context(), "lab", tt.s, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -112,9 +113,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		err = fmt.Errorf("%w: no close_notify", ErrCutOff)
 	default:
-		err = fmt.Errorf("%w: %w", ErrCutOff, err)
+		err = cutOff(err)
 	}
 	return n, err
+}
+
+func cutOff(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrStalled, err)
+	}
+	return fmt.Errorf("%w: %w", ErrCutOff, err)
 }
 
 // Write sends p. An error wraps ErrCutOff.
@@ -128,7 +136,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		n, err = c.tls.Write(p)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrCutOff, err)
+		err = cutOff(err)
 	}
 	return n, err
 }
@@ -153,7 +161,7 @@ func (c *Conn) Close() error {
 		err = e
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCutOff, err)
+		return cutOff(err)
 	}
 	return nil
 }

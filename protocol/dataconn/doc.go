@@ -3,11 +3,15 @@
 // FTP command; protocol is its caller.
 package dataconn
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors of data connections.
 var (
-	ErrCutOff     = errors.New("data connection cut off")                // 426
+	ErrCutOff     = errors.New("data connection cut off") // 426
+	ErrStalled    = fmt.Errorf("%w: nothing moved for too long", ErrCutOff)
 	ErrNoConn     = errors.New("no data connection")                     // 425
 	ErrNotResumed = errors.New("data connection resumed no TLS session") // 522, under MatchRequire
 	ErrNoPort     = errors.New("no passive port free")                   // 425

@@ -129,11 +129,11 @@ func (k *checker) checkDialect(at, closeNotify, encoding, mainframe string) {
 
 // storeKeys are the keys that a type of store has besides type.
 var storeKeys = map[string][]string{
-	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope", "lock", "tags"},
+	"azure": {"account", "container", "endpoint", "accountKey", "sas", "connectionString", "accessTier", "encryptionKey", "encryptionScope", "lock", "tags", "tries", "timeout"},
 	"file":  {"path"},
-	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey", "lock", "acl"},
+	"gcs":   {"bucket", "endpoint", "credentialsFile", "anonymous", "userProject", "storageClass", "kmsKey", "customerKey", "lock", "acl", "tries", "timeout"},
 	"s3": {"bucket", "endpoint", "region", "pathStyle", "accessKey", "secretKey", "checksum", "sessionToken", "profile", "assumeRole", "caFile", "proxy",
-		"storageClass", "encryption", "kmsKey", "bucketKey", "customerKey", "lock", "tags", "acl", "requesterPays", "bucketOwner"},
+		"storageClass", "encryption", "kmsKey", "bucketKey", "customerKey", "lock", "tags", "acl", "requesterPays", "bucketOwner", "tries", "timeout"},
 }
 
 func (k *checker) checkStore(at string, s Store) {
@@ -155,6 +155,12 @@ func (k *checker) checkStore(at string, s Store) {
 	default:
 		k.bad(at+".type", "must be %s", either(types))
 		return
+	}
+	if k.places[at+".tries"] != nil && (s.Tries < 1 || s.Tries > 100) {
+		k.bad(at+".tries", "must be from 1 to 100")
+	}
+	if k.places[at+".timeout"] != nil && s.Timeout < time.Second {
+		k.bad(at+".timeout", "must be 1s or more")
 	}
 	foreign := slices.Concat(slices.Collect(maps.Values(storeKeys))...)
 	slices.Sort(foreign)

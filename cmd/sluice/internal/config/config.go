@@ -106,6 +106,9 @@ type Store struct {
 	Bucket   string `yaml:"bucket"`
 	Endpoint string `yaml:"endpoint"` // of an S3-compatible store, of a blob service or of an emulator; empty: the vendor's own
 
+	Tries   int           `yaml:"tries"`   // requests of one operation that fails; default 8
+	Timeout time.Duration `yaml:"timeout"` // how long a request may keep silent; default 1 min for S3, 2 for Google, 5 for Azure
+
 	Region    string `yaml:"region"`
 	PathStyle bool   `yaml:"pathStyle"`
 	AccessKey string `yaml:"accessKey"` // empty: the SDK's own sources, such as the environment or a role

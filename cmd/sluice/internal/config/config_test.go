@@ -294,7 +294,8 @@ sluice.yaml:11:40: stores.i.accountKey: does not belong to a store of type s3`},
   d: {type: s3, bucket: b, lock: {mode: forever}, checksum: none, acl: mine, tags: {a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1, k: 1}},
   e: {type: s3, bucket: b, assumeRole: {tags: {user: x}}},
   f: {type: s3, bucket: b, assumeRole: {arn: "role/${user}", duration: 1m, endpoint: sts}},
-  g: {type: gcs, bucket: b, encryption: kms, assumeRole: {arn: "arn:x"}}, `, 1), `sluice.yaml:3:42: stores.a.sessionToken: belongs to accessKey and secretKey: give them too
+  g: {type: gcs, bucket: b, encryption: kms, assumeRole: {arn: "arn:x"}, tries: 0, timeout: 10ms},
+  h: {type: file, path: d, tries: 3, timeout: 1m}, `, 1), `sluice.yaml:3:42: stores.a.sessionToken: belongs to accessKey and secretKey: give them too
 sluice.yaml:3:58: stores.a.proxy: must be a URL such as http://proxy.example.org:3128
 sluice.yaml:3:100: stores.a.storageClass: must be a storage class such as STANDARD_IA
 sluice.yaml:4:37: stores.b.profile: goes without accessKey: give one of them
@@ -314,7 +315,11 @@ sluice.yaml:8:46: stores.f.assumeRole.arn: must be an ARN such as arn:aws:iam::1
 sluice.yaml:8:72: stores.f.assumeRole.duration: must be from 15m to 12h
 sluice.yaml:8:86: stores.f.assumeRole.endpoint: must be a URL such as https://sts.example.org
 sluice.yaml:9:41: stores.g.encryption: does not belong to a store of type gcs
-sluice.yaml:9:46: stores.g.assumeRole: does not belong to a store of type gcs`},
+sluice.yaml:9:46: stores.g.assumeRole: does not belong to a store of type gcs
+sluice.yaml:9:81: stores.g.tries: must be from 1 to 100
+sluice.yaml:9:93: stores.g.timeout: must be 1s or more
+sluice.yaml:10:35: stores.h.tries: does not belong to a store of type file
+sluice.yaml:10:47: stores.h.timeout: does not belong to a store of type file`},
 		{"locks", strings.Replace(minimal, "stores: {", `stores: {
   a: {type: s3, bucket: b, lock: {hold: event}, bucketOwner: acme},
   b: {type: gcs, bucket: b, lock: {mode: governance, legalHold: true, hold: legal}, acl: bucket-owner-full-control, tags: {a: 1}},

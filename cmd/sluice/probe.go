@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+
+	"sluice/backend"
+	"sluice/cmd/sluice/internal/config"
+)
+
+// probe does with objects of a store what transfers and renames will do.
+type probe struct {
+	name  string
+	s     config.Store
+	store backend.Store
+	keys  []string // that may be there
+	lacks []string
+}
+
+// probeStore reaches a store and tries it. It returns what the store lacks, each a sentence that says what follows from it and which
+// setting helps. Its error means that the store is not fit, or that the configuration is not.
+func probeStore(ctx context.Context, name string, s config.Store, store backend.Store) (lacks []string, err error) {
+	if err := reach(ctx, name, s, store); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*reachTime)
+	defer cancel()
+	p := &probe{name: name, s: s, store: store}
+	err = p.run(ctx)
+	for _, key := range p.keys {
+		if failed := store.Delete(ctx, key, backend.DeleteOptions{}); failed != nil {
+			return nil, errors.Join(err, explain(name, s, "delete", failed))
+		}
+	}
+	return p.lacks, err
+}
+
+// key is a new one.
+func (p *probe) key() string {
+	key := ".sluice/probe-" + rand.Text()
+	p.keys = append(p.keys, key)
+	return key
+}
+
+func (p *probe) run(ctx context.Context) error {
+	key, content := p.key(), []byte("sluice config check --probe\n")
+	o, err := p.store.Put(ctx, key, content, backend.PutOptions{If: backend.Condition{Absent: p.store.Caps().Conditional}})
+	if err != nil {
+		err = explain(p.name, p.s, "write", err)
+		if sum := p.otherChecksum(ctx, func(store backend.Store) error {
+			_, err := store.Put(ctx, key, content, backend.PutOptions{})
+			return err
+		}); sum != "" {
+			err = fmt.Errorf("store %s: it takes no checksum %s: set checksum: %s (%w)", p.name, p.checksum(), sum, err)
+		}
+		return err
+	}
+	if err := p.read(ctx, key, content); err != nil {
+		return err
+	}
+	if p.store.Caps().Conditional {
+		if err := p.conditions(ctx, key, o.ETag); err != nil {
+			return err
+		}
+	}
+	return p.parts(ctx)
+}
+
+func (p *probe) read(ctx context.Context, key string, content []byte) error {
+	body, _, err := p.store.Open(ctx, key, backend.OpenOptions{})
+	if err != nil {
+		return explain(p.name, p.s, "read", err)
+	}
+	defer body.Close()
+	switch got, err := io.ReadAll(body); {
+	case err != nil:
+		return explain(p.name, p.s, "read", err)
+	case !bytes.Equal(got, content):
+		return fmt.Errorf("store %s: what comes back is not what was written; it is not fit for Sluice", p.name)
+	}
+	return nil
+}
+
+// conditions tries whether those that do not hold are heeded, on an object and its version.
+func (p *probe) conditions(ctx context.Context, key, etag string) error {
+	put := func(c backend.Condition) error {
+		_, err := p.store.Put(ctx, key, []byte("sluice config check --probe, again\n"), backend.PutOptions{If: c})
+		return err
+	}
+	switch err := put(backend.Condition{Absent: true}); {
+	case err == nil:
+		return fmt.Errorf("store %s: it ignores conditions (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice", p.name)
+	case !errors.Is(err, backend.ErrChanged):
+		return explain(p.name, p.s, "write on a condition", err)
+	}
+	if err := put(backend.Condition{}); err != nil { // etag is that of an old version from now on
+		return explain(p.name, p.s, "overwrite", err)
+	}
+	for _, try := range []struct {
+		verb, lack string
+		do         func() error
+	}{
+		{"write on a condition", "it ignores If-Match on writes: where two clients append to a file at once, or one resumes what another replaces, bytes can be lost",
+			func() error { return put(backend.Condition{ETag: etag}) }},
+		{"copy on a condition", "it ignores conditions on the target of a copy: a file that somebody uploads while another is renamed to its name can be lost",
+			func() error {
+				_, err := p.store.Copy(ctx, key, key, backend.CopyOptions{If: backend.Condition{ETag: etag}, Replace: &backend.Attributes{ContentType: "text/plain"}})
+				return err
+			}},
+		{"delete on a condition", "it ignores If-Match on deletes: a file that is replaced while it is renamed, joined to others or moved can be lost",
+			func() error { return p.store.Delete(ctx, key, backend.DeleteOptions{ETag: etag}) }},
+	} {
+		switch err := try.do(); {
+		case err == nil:
+			p.lacks = append(p.lacks, try.lack)
+		case !errors.Is(err, backend.ErrChanged):
+			return explain(p.name, p.s, try.verb, err)
+		}
+	}
+	return nil
+}
+
+// parts tries what APPE, REST, COMB and renames of large files need: an upload with a part that is copied inside the store.
+func (p *probe) parts(ctx context.Context) error {
+	caps := p.store.Caps()
+	if !caps.CopyPart || caps.MinPart > 64<<20 {
+		return nil
+	}
+	src, dst, content := p.key(), p.key(), make([]byte, caps.MinPart+1)
+	o, err := p.store.Put(ctx, src, content, backend.PutOptions{})
+	if err != nil {
+		return explain(p.name, p.s, "write", err)
+	}
+	err = p.join(ctx, p.store, dst, src, o)
+	if err == nil {
+		return nil
+	}
+	why := core(err)
+	var f *backend.Failure
+	if errors.As(err, &f) && f.Code != "" {
+		why = f.Code
+	}
+	lack := "it copies no parts (" + why + "): APPE, REST with STOR and COMB fail on larger files"
+	if sum := p.otherChecksum(ctx, func(store backend.Store) error { return p.join(ctx, store, dst, src, o) }); sum != "" {
+		lack += fmt.Sprintf("; with checksum: %s it does", sum)
+	}
+	p.lacks = append(p.lacks, lack)
+	return nil
+}
+
+// join makes dst of two parts: a copy of src, and a small one.
+func (p *probe) join(ctx context.Context, store backend.Store, dst, src string, o backend.Object) error {
+	u, err := store.NewUpload(ctx, dst, backend.PutOptions{})
+	if err != nil {
+		return err
+	}
+	err = u.CopyPart(ctx, 1, src, 0, o.Size, backend.CopyPartOptions{SrcETag: o.ETag})
+	if err == nil {
+		err = u.WritePart(ctx, 2, []byte("end"))
+	}
+	if err == nil {
+		var whole backend.Object
+		if whole, err = u.Commit(ctx, 2); err == nil && whole.Size != o.Size+3 {
+			err = fmt.Errorf("%d bytes are there, %d were joined", whole.Size, o.Size+3)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, u.Abort(ctx))
+	}
+	return nil
+}
+
+// checksum is the algorithm that is configured.
+func (p *probe) checksum() string {
+	if p.s.Checksum == "" {
+		return "crc64nvme"
+	}
+	return p.s.Checksum
+}
+
+// otherChecksum is the first algorithm with which something succeeds, where that of the configuration may be why it fails; empty if
+// there is none.
+func (p *probe) otherChecksum(ctx context.Context, try func(backend.Store) error) string {
+	if p.s.Type != "s3" {
+		return ""
+	}
+	for _, sum := range []string{"crc64nvme", "crc32c", "md5", "none"} {
+		if sum == p.checksum() {
+			continue
+		}
+		other := p.s
+		other.Checksum = sum
+		store, err := openStore(ctx, p.name, other, 0, nil)
+		if err == nil && try(store) == nil {
+			return sum
+		}
+	}
+	return ""
+}
