@@ -51,7 +51,9 @@ func home() string {
 }
 
 // door is the abstract address of a process's socket.
-func door(token string) *net.UnixAddr { return &net.UnixAddr{Name: "@sluice/" + token, Net: "unixgram"} }
+func door(token string) *net.UnixAddr {
+	return &net.UnixAddr{Name: "@sluice/" + token, Net: "unixgram"}
+}
 
 // gone reports whether it is certain that the process of an owner is dead: it was one of this home, and nothing holds its socket.
 // Any doubt is false.
