@@ -23,7 +23,8 @@ type Store interface {
 	// Caps describes the store. It does no I/O and always returns the same value.
 	Caps() Caps
 
-	// Stat returns the object at key, or ErrNotExist.
+	// Stat returns the object at key, or ErrNotExist. With Caps.FolderTimes the Object tells even then, of a key that ends in "/", when
+	// something was last written there: Updated.
 	Stat(ctx context.Context, key string) (Object, error)
 
 	// List yields the entries whose keys start with prefix in ascending byte order of their keys, page by page as it is
@@ -236,5 +237,6 @@ type Caps struct {
 	Move            bool  // Move works
 	Conditional     bool  // Put, Commit, Copy and Move check their Condition, Delete its ETag
 	ListRemembered  bool  // what a listing has shown or shown to be missing answers Stat and List for a while (package cache)
+	FolderTimes     bool  // common prefixes have times
 	ListMetadata    bool  // list rows carry ModTime, ContentType and Metadata: they are not Partial
 }

@@ -22,6 +22,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -176,6 +177,7 @@ func (s *Store) Caps() backend.Caps {
 		Name: "file", MaxKey: 1024, MaxObject: math.MaxInt64, MaxPut: 1 << 40,
 		MinPart: 1, MaxPart: 1 << 40, MaxParts: 1 << 20, PartConcurrency: 4,
 		CopyPart: true, MaxCopyPart: math.MaxInt64, MaxCopy: math.MaxInt64, Conditional: true, ListMetadata: true,
+		FolderTimes: true,
 	}
 }
 
@@ -242,7 +244,11 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	}
 	o, _, err := s.stat(key)
 	if err != nil {
-		return backend.Object{}, fmt.Errorf("stat %q: %w", key, classify(err))
+		err, o = classify(err), backend.Object{}
+		if errors.Is(err, backend.ErrNotExist) && strings.HasSuffix(key, "/") {
+			o.Updated = s.changed(folder(key))
+		}
+		return o, fmt.Errorf("stat %q: %w", key, err)
 	}
 	return o, nil
 }

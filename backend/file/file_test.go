@@ -181,7 +181,7 @@ func TestOpenFile(t *testing.T) {
 	}
 }
 
-// TestFolderTimes: a folder is listed with the time at which something last came into it or went, whatever its name is written as.
+// TestFolderTimes: a folder is listed, and known, with the time at which something last came into it or went, whatever its name is written as.
 func TestFolderTimes(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
@@ -207,6 +207,12 @@ func TestFolderTimes(t *testing.T) {
 		if !got.Prefix || !got.Updated.Equal(when) {
 			t.Errorf("%.10q: %v, want %v", prefix, got.Updated, when)
 		}
+		if o, err := s.Stat(t.Context(), prefix); !errors.Is(err, backend.ErrNotExist) || !o.Updated.Equal(when) {
+			t.Errorf("stat %.10q: %v, %v, want %v", prefix, o.Updated, err, when)
+		}
+	}
+	if o, err := s.Stat(t.Context(), "none/"); !errors.Is(err, backend.ErrNotExist) || !o.Updated.IsZero() {
+		t.Errorf("stat none/: %v, %v", o.Updated, err)
 	}
 }
 

@@ -42,9 +42,13 @@ func (e *Engine) observe(p place, etag string) sight {
 	return s
 }
 
-// dead reports whether the owner of a record, another Engine, can begin nothing any more.
+// unchanged reports whether that version has been seen for so long that its owner can begin nothing any more.
+func (s sight) unchanged() bool { return time.Since(s.since) >= Watch }
+
+// dead reports whether the owner of a record, another Engine, can begin nothing any more. That its process has ended would not be
+// enough: a part that it has sent may arrive later, in the place of another one.
 func (s sight) dead(obj backend.Object) bool {
-	return time.Since(s.since) >= watch || !obj.Updated.IsZero() && time.Since(obj.Updated) >= skew
+	return s.unchanged() || !obj.Updated.IsZero() && time.Since(obj.Updated) >= skew
 }
 
 // owners returns the keepers of a record in this process.

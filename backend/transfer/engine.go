@@ -99,8 +99,12 @@ func New(cfg Config) *Engine {
 	if err != nil {
 		panic(err) // it wants a size above 0
 	}
+	id := rand.Text()
+	if name := process().name; name != "" {
+		id = name + "." + id
+	}
 	return &Engine{
-		cfg: cfg, budget: cfg.Budget, id: rand.Text(), records: records, running: map[place][]*keeper{}, seen: map[place]sight{},
+		cfg: cfg, budget: cfg.Budget, id: id, records: records, running: map[place][]*keeper{}, seen: map[place]sight{},
 	}
 }
 

@@ -24,10 +24,14 @@ var (
 	ErrGone = errors.New("nothing to resume") // the store does not have it any more
 )
 
+// What owners of records keep to, and who would like to be the next.
 const (
-	beat   = 5 * time.Second  // between two writes of a record while bytes come
-	tenure = 2 * beat         // so long after the last write a part may be begun
-	watch  = tenure + beat/2  // a record that has not changed for so long has no owner who begins parts
+	Beat   = 5 * time.Second // between two writes of a record while its owner lives
+	Tenure = 2 * Beat        // so long after the last write something may be begun
+	Watch  = Tenure + Beat/2 // a record that has not changed for so long has no owner who begins anything
+)
+
+const (
 	skew   = 2 * time.Minute  // the most that the clocks of store and machine may differ
 	linger = 15 * time.Second // for parts that are under way when an upload is cut off
 )
@@ -106,7 +110,7 @@ func (k *keeper) heard(n int) {
 // idle reports whether the client has sent nothing for so long that another session may take the upload over.
 func (k *keeper) idle() bool {
 	at := k.waitingAt.Load()
-	return at >= 0 && time.Since(k.start)-time.Duration(at) >= tenure
+	return at >= 0 && time.Since(k.start)-time.Duration(at) >= Tenure
 }
 
 // begin starts to write the record, at the first call.
@@ -120,13 +124,13 @@ func (k *keeper) begin() {
 	var wg sync.WaitGroup
 	k.halt = sync.OnceFunc(func() {
 		close(quit)
-		hurry := time.AfterFunc(beat, k.cancel) // a write that is under way had better be known to have been done
+		hurry := time.AfterFunc(Beat, k.cancel) // a write that is under way had better be known to have been done
 		wg.Wait()
 		hurry.Stop()
 		k.cancel()
 	})
 	wg.Go(func() {
-		t := time.NewTicker(beat)
+		t := time.NewTicker(Beat)
 		defer t.Stop()
 		for {
 			k.beat(k.ctx)
@@ -164,7 +168,7 @@ func (k *keeper) beat(ctx context.Context) {
 // hold makes sure that the record is this upload's for long enough to begin something.
 func (k *keeper) hold() error {
 	k.mu.Lock()
-	taken, fresh := k.taken, k.etag == "" || time.Since(k.saved) < tenure
+	taken, fresh := k.taken, k.etag == "" || time.Since(k.saved) < Tenure
 	k.mu.Unlock()
 	switch {
 	case taken:

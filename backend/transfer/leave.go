@@ -19,7 +19,7 @@ func (k *keeper) cut(ctx context.Context, err error) bool {
 	case !k.worth(ctx, err):
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger+watch+dropTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger+Watch+dropTimeout)
 	defer cancel()
 	return k.leave(ctx)
 }

@@ -111,7 +111,7 @@ func (e *Engine) measure(ctx context.Context, store backend.Store, rec record, o
 			return size, nil
 		}
 	default:
-		if s := e.observe(p, obj.ETag); s.changed && !s.dead(obj) && time.Since(obj.Updated) < watch {
+		if s := e.observe(p, obj.ETag); s.changed && !s.dead(obj) && time.Since(obj.Updated) < Watch {
 			return 0, ErrBusy
 		}
 	}

@@ -240,7 +240,7 @@ func TestTakenOver(t *testing.T) {
 					wg.Go(func() { // the one that has lost comes back in the middle
 						back := 4 * time.Second
 						if !same { // until then it is waited to see whether that one is dead
-							back += watch
+							back += Watch
 						}
 						time.Sleep(back)
 						close(g.open)

@@ -15,59 +15,163 @@ import (
 	"sluice/backend/transfer"
 )
 
-// journals is the prefix of the keys of journals.
-const journals = reserved + "/renames/"
-
+// journals is the prefix of the keys of journals. What is too long for a journal lies beside it, under its key with listSuffix.
 const (
-	beat  = 30 * time.Second // between two writes of a journal by a live process
-	lease = 4 * beat         // age of a journal whose process is dead
+	journals   = reserved + "/renames/"
+	listSuffix = ".items"
 )
 
-// journal is what a move leaves in the store, as JSON.
+// inlined is how many items are part of the journal itself, which is written again and again.
+const inlined = 1000
+
+// phase is how far a move has come. It only goes forward.
+type phase string
+
+const (
+	copying  phase = "copying"
+	deleting phase = "deleting" // all copies were confirmed: the source goes
+	undoing  phase = "undoing"  // something went wrong: the copies go
+)
+
+// journal is what a move leaves in the store, as JSON. It is both a note and a lock: each writing of it is conditional on what it
+// replaces, and only who wrote it last may change anything.
 type journal struct {
 	From, To string   // key prefixes
 	Parent   string   // prefix of the directory that must outlive From; empty if it does anyway
 	Marks    []string // keys by which other tools have marked From
-	Deleting bool     // all copies were confirmed
-	Items    []item
+	Class    string   // storage class of the copies; empty: that of each source
+	Phase    phase
+	Items    []item `json:",omitempty"`
+	Listed   bool   // the items are in an object of their own, which is written before the first copy and removed behind the last delete
+	Owner    string // who works on it, see transfer.Engine.Owner
+	Serial   string // another one each time, so that versions differ even where they are told apart by content
 }
+
+// errLost says that the move is somebody else's by now. Nothing more may be changed.
+var errLost = fmt.Errorf("another process has taken the rename over: %w", ErrBusy)
+
+// own gives the journal an owner of its own: a process can find itself to be too late as well.
+func (m *move) own() { m.Owner = m.engine.Owner() + "." + rand.Text() }
 
 // create writes the journal.
 func (m *move) create(ctx context.Context) error {
-	return m.write(ctx, journals+rand.Text(), backend.Condition{Absent: true})
-}
-
-// save writes the journal again, unless somebody else has.
-func (m *move) save(ctx context.Context, deleting bool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	before := m.Deleting
-	m.Deleting = m.Deleting || deleting
-	err := m.write(ctx, m.object.Key, backend.Condition{ETag: m.object.ETag})
-	if err != nil {
-		m.Deleting = before
+	m.key, m.Phase = journals+rand.Text(), copying
+	m.own()
+	if len(m.items) <= inlined {
+		m.Items = m.items
+		return m.write(ctx, backend.Condition{Absent: true})
 	}
-	return err
+	m.Listed = true
+	if err := m.write(ctx, backend.Condition{Absent: true}); err != nil {
+		return err
+	}
+	p, err := json.Marshal(m.items)
+	if err == nil {
+		_, err = m.upload(ctx, m.key+listSuffix, p, backend.Condition{Absent: true})
+	}
+	if err != nil {
+		return fmt.Errorf("items of the journal: %w", err)
+	}
+	return nil
 }
 
-func (m *move) write(ctx context.Context, key string, cond backend.Condition) error {
+// write writes the journal on a condition. One write at a time.
+func (m *move) write(ctx context.Context, cond backend.Condition) error {
+	m.Serial = rand.Text()
 	p, err := json.Marshal(m.journal)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	var opts transfer.UploadOptions
-	opts.If, opts.ContentType, opts.Size = cond, "application/json", int64(len(p))
-	obj, err := m.engine.Upload(ctx, m.store, key, bytes.NewReader(p), opts)
+	began := time.Now()
+	obj, err := m.upload(ctx, m.key, p, cond)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	m.object = obj
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.etag, m.saved = obj.ETag, began
 	return nil
 }
 
-// remove deletes the journal.
+func (m *move) upload(ctx context.Context, key string, p []byte, cond backend.Condition) (backend.Object, error) {
+	opts := transfer.UploadOptions{Size: int64(len(p))}
+	opts.If, opts.ContentType = cond, "application/json"
+	return m.engine.Upload(ctx, m.store, key, bytes.NewReader(p), opts)
+}
+
+// save writes the journal again with the phase to, or the one it has where that is empty. errLost where it is somebody else's.
+func (m *move) save(ctx context.Context, to phase) error {
+	select {
+	case m.saving <- struct{}{}:
+		defer func() { <-m.saving }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if to == "" && m.fresh(transfer.Beat/2) {
+		return nil // somebody was quicker
+	}
+	before := m.Phase
+	if to != "" {
+		m.Phase = to
+	}
+	err := m.write(ctx, backend.Condition{ETag: m.etag})
+	if errors.Is(err, backend.ErrChanged) {
+		err = m.contend(ctx)
+	}
+	if err != nil {
+		m.Phase = before
+	}
+	return err
+}
+
+// contend is asked when the journal was not what it should have been: the answer to an earlier write may have been lost.
+func (m *move) contend(ctx context.Context) error {
+	now, obj, err := load(ctx, m.store, m.engine, m.key, "")
+	switch {
+	case errors.Is(err, backend.ErrNotExist), err == nil && now.Owner != m.Owner:
+		return errLost
+	case err != nil:
+		return err
+	case now.Serial == m.Serial:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.etag, m.saved = obj.ETag, time.Now().Add(-transfer.Beat) // somewhat earlier than it can have been
+		return nil
+	}
+	err = m.write(ctx, backend.Condition{ETag: obj.ETag})
+	if errors.Is(err, backend.ErrChanged) {
+		return errLost
+	}
+	return err
+}
+
+// fresh reports whether the journal was written since.
+func (m *move) fresh(since time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Since(m.saved) < since
+}
+
+// hold makes sure that the move is this one's for long enough to begin something.
+func (m *move) hold(ctx context.Context) error {
+	if m.fresh(transfer.Tenure) {
+		return nil
+	}
+	return m.save(ctx, "")
+}
+
+// remove deletes the journal. Somebody else's is left alone.
 func (m *move) remove(ctx context.Context) error {
-	return patient(ctx, func() error { return m.store.Delete(ctx, m.object.Key, backend.DeleteOptions{}) })
+	if m.Listed {
+		if err := patient(ctx, func() error { return m.store.Delete(ctx, m.key+listSuffix, backend.DeleteOptions{}) }); err != nil {
+			return err
+		}
+	}
+	err := patient(ctx, func() error { return m.store.Delete(ctx, m.key, backend.DeleteOptions{ETag: m.etag}) })
+	if errors.Is(err, backend.ErrChanged) {
+		return nil
+	}
+	return err
 }
 
 // heartbeat shows that this process lives, by writing the journal now and then until stop is called. If somebody else has taken the journal
@@ -76,7 +180,7 @@ func (m *move) heartbeat(ctx context.Context, lost context.CancelCauseFunc) (sto
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		t := time.NewTicker(beat)
+		t := time.NewTicker(transfer.Beat)
 		defer t.Stop()
 		for {
 			select {
@@ -84,7 +188,7 @@ func (m *move) heartbeat(ctx context.Context, lost context.CancelCauseFunc) (sto
 				return
 			case <-t.C:
 			}
-			if err := m.save(ctx, false); errors.Is(err, backend.ErrChanged) {
+			if err := m.save(ctx, ""); errors.Is(err, errLost) {
 				lost(err)
 				return
 			}
@@ -96,67 +200,25 @@ func (m *move) heartbeat(ctx context.Context, lost context.CancelCauseFunc) (sto
 	}
 }
 
-// Recover deals with the renames of directories that dead processes have left unfinished in a store: where all copies had been confirmed, it
-// deletes the rest of the source; otherwise it deletes the copies, and the source is what it was. A journal younger than two minutes may
-// belong to a living process and is left alone, so Recover is to be called at start and every now and then after. It
-// trusts the store's clock and this machine's to differ by less than that.
-func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) error {
-	var errs []error
-	for row, err := range store.List(ctx, journals, backend.ListOptions{Recursive: true}) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list %s: %w", journals, err))
-			break
-		}
-		if time.Since(row.Updated) < lease {
-			continue
-		}
-		if err := recoverMove(ctx, store, engine, row.Object); err != nil {
-			errs = append(errs, fmt.Errorf("recover %s: %w", row.Key, err))
-		}
-	}
-	return errors.Join(errs...)
+// load reads a journal: the version etag, or the present one where that is empty.
+func load(ctx context.Context, store backend.Store, engine *transfer.Engine, key, etag string) (journal, backend.Object, error) {
+	var j journal
+	obj, err := fetch(ctx, store, engine, key, etag, &j)
+	return j, obj, err
 }
 
-func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engine, obj backend.Object) error {
-	m := &move{store: store, engine: engine, object: obj}
-	body, _, err := engine.Open(ctx, store, obj.Key, transfer.OpenOptions{ETag: obj.ETag})
-	if errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrNotExist) {
-		return nil // somebody else is at it
-	}
+// fetch reads an object of JSON.
+func fetch(ctx context.Context, store backend.Store, engine *transfer.Engine, key, etag string, into any) (backend.Object, error) {
+	body, obj, err := engine.Open(ctx, store, key, transfer.OpenOptions{ETag: etag})
 	if err != nil {
-		return err
+		return obj, err
 	}
 	p, err := io.ReadAll(body)
-	body.Close()
-	if err != nil {
-		return err
+	if err = errors.Join(err, body.Close()); err != nil {
+		return obj, err
 	}
-	if err := json.Unmarshal(p, &m.journal); err != nil {
-		return err
+	if err := json.Unmarshal(p, into); err != nil {
+		return obj, fmt.Errorf("%s: %w", key, err)
 	}
-	if err := m.save(ctx, false); errors.Is(err, backend.ErrChanged) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	work, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := m.heartbeat(ctx, cancel)
-	defer stop()
-	if m.Deleting {
-		var there []item
-		if there, err = m.copies(work); err == nil {
-			err = m.finish(work, there)
-		}
-		if errors.Is(err, backend.ErrChanged) {
-			err = nil // changed after the copy: both stay
-		}
-	} else {
-		err = m.rollback(work, obj.Updated.Add(beat))
-	}
-	if err != nil {
-		return err
-	}
-	stop()
-	return m.remove(ctx)
+	return obj, nil
 }

@@ -49,11 +49,25 @@ func (t *Tree) stat(ctx context.Context, name string) (Info, error) {
 	}
 	switch {
 	case e.dir:
+		if e.made.IsZero() && n.store().Caps().FolderTimes {
+			if e.made, err = changed(ctx, n); err != nil {
+				return Info{}, err
+			}
+		}
 		return dirInfo(n.base(), n.rights(), e.made), nil
 	case e.file != nil:
 		return fileInfo(n.base(), n.rights(), *e.file), nil
 	}
 	return Info{}, ErrNotExist
+}
+
+// changed is when something was last written to the directory n, in a store that knows.
+func changed(ctx context.Context, n node) (time.Time, error) {
+	obj, err := n.store().Stat(ctx, n.dir())
+	if errors.Is(err, backend.ErrNotExist) {
+		err = nil
+	}
+	return obj.Time().UTC(), err
 }
 
 func dirInfo(name string, rights Rights, made time.Time) Info {

@@ -20,24 +20,36 @@ import (
 const moveParallel = 32
 
 // move is the rename of one directory: copy everything, confirm it, delete the source. Its journal lies in the store from before
-// the first copy until after the last delete, so that whatever is cut off in the middle can be taken back or finished.
+// the first copy until after the last delete, so that whoever finds it can go on where this process was killed.
 type move struct {
 	journal
 	store  backend.Store
 	engine *transfer.Engine
-	class  string // storage class of the copies; empty: that of each source
+	items  []item // in order of keys
+	key    string // of the journal
 
-	mu     sync.Mutex     // held while the journal is written
-	object backend.Object // the journal as last written
+	adopted bool // from a process that is dead
+
+	saving chan struct{} // has room while the journal is not written
+
+	mu    sync.Mutex
+	etag  string    // of the journal as last written
+	saved time.Time // when that was begun
+}
+
+func newMove(store backend.Store, engine *transfer.Engine, j journal) *move {
+	return &move{journal: j, store: store, engine: engine, saving: make(chan struct{}, 1)}
 }
 
 // item is one object of the directory, as it was listed.
 type item struct {
-	Rel    string // what follows the prefix; empty for the marker
-	Size   int64
-	ETag   string
-	source backend.Object // as listed by this process
-	copied string         // ETag of the copy; empty if any may be it
+	Rel     string // what follows the prefix; empty for the marker
+	Size    int64
+	ETag    string
+	Updated time.Time
+	source  backend.Object // as listed by this process
+	copied  string         // ETag of the copy; empty if any may be it
+	placed  bool           // something is at the destination, found by who goes on with the move of another
 }
 
 // foreign is an ETag of no object: what is at the destination is not our copy.
@@ -50,67 +62,99 @@ func (m *move) collect(ctx context.Context, limit int) error {
 		if err != nil {
 			return err
 		}
-		if len(m.Items) == limit {
+		if len(m.items) == limit {
 			return fmt.Errorf("a directory with more than %d objects: %w", limit, backend.ErrUnsupported)
 		}
 		rel := row.Key[len(m.From):]
 		if err := backend.CheckKey(m.To+rel, maxKey); err != nil {
 			return fmt.Errorf("%w: %s", ErrName, err.Error())
 		}
-		m.Items = append(m.Items, item{Rel: rel, Size: row.Size, ETag: row.ETag, source: row.Object})
+		m.items = append(m.items, item{Rel: rel, Size: row.Size, ETag: row.ETag, Updated: row.Updated, source: row.Object})
 	}
 	return nil
 }
 
 // run moves the directory, or leaves it as it was.
 func (m *move) run(ctx context.Context) error {
-	if len(m.Items) == 0 { // marked by another tool alone
-		if err := mark(ctx, m.store, m.To); err != nil {
-			return err
+	// From the last copy on the end of ctx changes nothing.
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer done()
+	if err := m.create(ctx); err != nil {
+		if undo := m.remove(last); undo != nil {
+			return fmt.Errorf("%w (and it may be there: %s)", err, undo.Error())
 		}
-		return m.finish(ctx, nil)
+		return err
 	}
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := m.create(ctx); err != nil {
-		return err
-	}
 	stop := m.heartbeat(ctx, cancel)
 	defer stop()
-	err := m.copyAll(work)
-	if err == nil {
-		err = m.confirm(work)
-	}
-	if err == nil {
-		err = m.save(work, true)
-	}
-	// From here on the end of ctx changes nothing.
-	last, done := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer done()
-	if err != nil {
-		if undo := m.rollback(last, time.Time{}); undo != nil {
+	if err := m.forward(work); err != nil {
+		switch undo := m.undo(last, time.Time{}); {
+		case errors.Is(undo, errLost):
+			return undo // somebody else finishes it
+		case undo != nil:
 			return fmt.Errorf("%w (and not all copies are removed yet: %s)", err, undo.Error())
 		}
-	} else if err = m.finish(last, m.Items); err != nil && !errors.Is(err, backend.ErrChanged) {
+		stop()
+		return errors.Join(err, m.remove(last))
+	}
+	err := m.finish(last, m.items)
+	if err != nil && !errors.Is(err, backend.ErrChanged) {
 		return fmt.Errorf("not all of the source is deleted yet: %w", err)
 	}
 	stop()
 	return errors.Join(err, m.remove(last))
 }
 
+// forward copies what is not copied yet and confirms it. Then there is no way back.
+func (m *move) forward(ctx context.Context) error {
+	if err := m.copyAll(ctx); err != nil {
+		return err
+	}
+	if err := m.confirm(ctx); err != nil {
+		return err
+	}
+	return m.save(ctx, deleting)
+}
+
+// undo removes the copies. See rollback.
+func (m *move) undo(ctx context.Context, before time.Time) error {
+	if err := patient(ctx, func() error { return m.save(ctx, undoing) }); err != nil {
+		return err
+	}
+	return m.rollback(ctx, before)
+}
+
 // copyAll copies every item to where nothing must be.
 func (m *move) copyAll(ctx context.Context) error {
-	for i := range m.Items {
-		m.Items[i].copied = foreign
+	if len(m.items) == 0 { // marked by another tool alone
+		err := mark(ctx, m.store, m.To)
+		if m.adopted && errors.Is(err, backend.ErrChanged) {
+			return nil
+		}
+		return err
 	}
-	return each(ctx, m.Items, func(ctx context.Context, it *item) error {
+	for i := range m.items {
+		if it := &m.items[i]; !it.placed {
+			it.copied = foreign
+		}
+	}
+	return m.each(ctx, m.items, func(ctx context.Context, it *item) error {
+		if it.placed {
+			return nil
+		}
 		opts := backend.CopyOptions{If: backend.Condition{Absent: true}}
 		if it.Rel != "" && !strings.HasSuffix(it.Rel, "/") { // the marker of a directory has no class
-			opts.StorageClass = cmp.Or(m.class, it.source.StorageClass)
+			opts.StorageClass = cmp.Or(m.Class, it.source.StorageClass)
 		}
 		obj, err := m.engine.Copy(ctx, m.store, m.To+it.Rel, it.source, opts)
-		if !errors.Is(err, backend.ErrChanged) {
+		switch {
+		case !errors.Is(err, backend.ErrChanged):
 			it.copied = obj.ETag // empty where the outcome is not known
+		case m.adopted:
+			it.copied = "" // what the dead process sent may have come meanwhile; confirm tells
+			return nil
 		}
 		return err
 	})
@@ -119,43 +163,48 @@ func (m *move) copyAll(ctx context.Context) error {
 // confirm checks that the store lists a copy of every item.
 func (m *move) confirm(ctx context.Context) error {
 	there, err := m.copies(ctx)
-	if err == nil && len(there) < len(m.Items) {
-		err = fmt.Errorf("%d of %d copies are there: %w", len(there), len(m.Items), backend.ErrChanged)
+	if err == nil && len(there) < len(m.items) {
+		err = fmt.Errorf("%d of %d copies are there: %w", len(there), len(m.items), backend.ErrChanged)
 	}
 	return err
 }
 
-// copies lists the destination and returns those items whose copies are there, each with the ETag of its copy.
-func (m *move) copies(ctx context.Context) ([]item, error) {
-	var there []item
-	rest := m.Items // in order of keys, as the listing is
-	for row, err := range m.store.List(ctx, m.To, backend.ListOptions{Recursive: true}) {
-		if err != nil {
-			return nil, err
+// copies lists the destination and returns those items whose copies are there: source is the copy.
+func (m *move) copies(ctx context.Context) (there []item, err error) {
+	err = m.match(ctx, m.To, func(it *item, row backend.Object) {
+		if it.Size == row.Size && (it.copied == "" || it.copied == row.ETag) {
+			there = append(there, item{Rel: it.Rel, source: row, copied: row.ETag})
 		}
-		rel := row.Key[len(m.To):]
+	})
+	return there, err
+}
+
+// match lists what is below a prefix and calls f with each item that has something there.
+func (m *move) match(ctx context.Context, prefix string, f func(it *item, row backend.Object)) error {
+	rest := m.items // in order of keys, as the listing is
+	for row, err := range m.store.List(ctx, prefix, backend.ListOptions{Recursive: true}) {
+		if err != nil {
+			return err
+		}
+		rel := row.Key[len(prefix):]
 		for len(rest) > 0 && rest[0].Rel < rel {
 			rest = rest[1:]
 		}
 		if len(rest) == 0 {
 			break
 		}
-		it := rest[0]
-		if it.Rel != rel || it.Size != row.Size || it.copied != "" && it.copied != row.ETag {
-			continue
+		if rest[0].Rel == rel {
+			f(&rest[0], row.Object)
 		}
-		it.copied = row.ETag
-		it.source = row.Object // carries the time of the copy to rollback
-		there = append(there, it)
 	}
-	return there, nil
+	return nil
 }
 
 // finish deletes the source of items, whose copies are confirmed. What was changed since it was copied stays, and makes the error
 // ErrChanged.
 func (m *move) finish(ctx context.Context, items []item) error {
 	dir := strings.TrimSuffix(m.From, "/")
-	if m.Parent != "" {
+	if m.Parent != "" && len(items)+len(m.Marks) > 0 {
 		if err := keep(ctx, m.store, m.Parent, m.From, dir, dir+folderSuffix); err != nil {
 			return err
 		}
@@ -175,11 +224,11 @@ func (m *move) finish(ctx context.Context, items []item) error {
 		}
 		return err
 	}
-	if err := each(ctx, files, del); err != nil {
+	if err := m.each(ctx, files, del); err != nil {
 		return err
 	}
 	if len(files) < len(items) {
-		if err := del(ctx, &items[0]); err != nil {
+		if err := m.each(ctx, items[:1], del); err != nil {
 			return err
 		}
 	}
@@ -197,19 +246,16 @@ func (m *move) finish(ctx context.Context, items []item) error {
 // rollback deletes the copies whose source is still what was to be copied. A copy written after the time before, if that is given, is taken for
 // somebody else's.
 func (m *move) rollback(ctx context.Context, before time.Time) error {
-	intact := map[string]string{}
-	for row, err := range m.store.List(ctx, m.From, backend.ListOptions{Recursive: true}) {
-		if err != nil {
-			return err
-		}
-		intact[row.Key[len(m.From):]] = row.ETag
+	intact := map[string]bool{}
+	if err := m.match(ctx, m.From, func(it *item, row backend.Object) { intact[it.Rel] = it.ETag == row.ETag }); err != nil {
+		return err
 	}
 	there, err := m.copies(ctx)
 	if err != nil {
 		return err
 	}
-	return each(ctx, there, func(ctx context.Context, it *item) error {
-		if intact[it.Rel] != it.ETag || !before.IsZero() && it.source.Updated.After(before) {
+	return m.each(ctx, there, func(ctx context.Context, it *item) error {
+		if !intact[it.Rel] || !before.IsZero() && it.source.Updated.After(before) {
 			return nil
 		}
 		return patient(ctx, func() error {
@@ -222,15 +268,21 @@ func (m *move) rollback(ctx context.Context, before time.Time) error {
 	})
 }
 
-// each calls f for every item, several at once, until one returns an error, and returns that when all have returned.
-func each(ctx context.Context, items []item, f func(context.Context, *item) error) error {
+// each calls f for every item, several at once, as long as the move is this one's. It ends at the first error, and returns that when all
+// have returned.
+func (m *move) each(ctx context.Context, items []item, f func(context.Context, *item) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(moveParallel)
 	for i := range items {
 		if gctx.Err() != nil {
 			break
 		}
-		g.Go(func() error { return f(gctx, &items[i]) })
+		g.Go(func() error {
+			if err := m.hold(gctx); err != nil {
+				return err
+			}
+			return f(gctx, &items[i])
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -243,7 +295,7 @@ func patient(ctx context.Context, f func() error) error {
 	wait := 200 * time.Millisecond
 	for {
 		err := f()
-		if err == nil || errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrPermission) || wait > 2*time.Second {
+		if err == nil || errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrPermission) || errors.Is(err, errLost) || wait > 2*time.Second {
 			return err
 		}
 		t := time.NewTimer(wait)

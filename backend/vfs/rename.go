@@ -16,7 +16,8 @@ const finishTimeout = 10 * time.Minute
 
 // Rename implements FS. A file is moved in one step where its store can do that. Else it is copied inside its store, or through
 // this process into another store, and then deleted; if it was changed meanwhile, the copy goes instead, and ErrChanged is the
-// answer. Whatever fails, the content stays under at least one of the names.
+// answer. Whatever fails, the content stays under at least one of the names; a crash
+// between copy and delete leaves it under both.
 //
 // A directory is copied completely before anything of it is deleted. It must stay in its store and hold no more than
 // Config.RenameLimit objects: ErrUnsupported otherwise. See Recover for what a crash leaves.
@@ -202,7 +203,7 @@ func deleteVersion(ctx context.Context, store backend.Store, obj backend.Object)
 
 // renameDir moves the directory src to dst, where nothing is.
 func (t *Tree) renameDir(ctx context.Context, src, dst node) error {
-	m := &move{store: src.store(), engine: t.engine, class: dst.mount.StorageClass, journal: journal{From: src.dir(), To: dst.dir()}}
+	m := newMove(src.store(), t.engine, journal{From: src.dir(), To: dst.dir(), Class: dst.mount.StorageClass})
 	if p := t.parent(src); !p.fixed {
 		m.Parent = p.dir()
 	}
@@ -214,17 +215,4 @@ func (t *Tree) renameDir(ctx context.Context, src, dst node) error {
 		return err
 	}
 	return m.run(ctx)
-}
-
-// Recover finishes the renames of directories that dead processes left unfinished in the stores of the tree. See the function Recover.
-func (t *Tree) Recover(ctx context.Context) error {
-	var errs []error
-	seen := map[int]bool{}
-	for _, m := range t.mounts {
-		if !seen[m.id] {
-			seen[m.id] = true
-			errs = append(errs, Recover(ctx, m.Store, t.engine))
-		}
-	}
-	return errors.Join(errs...)
 }

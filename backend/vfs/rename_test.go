@@ -2,14 +2,12 @@ package vfs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"sluice/backend"
 	"sluice/backend/mem"
@@ -194,6 +192,35 @@ func TestRenameFileFaults(t *testing.T) {
 	}
 }
 
+// crash lets the requests fail that have certain numbers.
+type crash struct {
+	from, to int // numbers of the requests that fail
+	mu       sync.Mutex
+	n        int
+	armed    bool
+	hit      bool
+}
+
+func (c *crash) arm(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.armed = on
+}
+
+func (c *crash) fail(string, string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.armed {
+		return nil
+	}
+	c.n++
+	if c.n >= c.from && c.n <= c.to {
+		c.hit = true
+		return fmt.Errorf("%w: %w", errBroken, backend.ErrUnavailable)
+	}
+	return nil
+}
+
 var dirKeys = []string{"d/", "d/a", "d/b/c", "d/b/", "d//hidden", "d/e_$folder$", "d/.hidden", "d/z/é"}
 
 func TestRenameDir(t *testing.T) {
@@ -276,78 +303,6 @@ func TestRenameDirRaces(t *testing.T) {
 	}
 }
 
-// crash makes every request from some number on fail, or that one alone.
-type crash struct {
-	from, to int // numbers of the requests that fail
-	mu       sync.Mutex
-	n        int
-	armed    bool
-	hit      bool
-}
-
-func (c *crash) arm(on bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.armed = on
-}
-
-func (c *crash) fail(string, string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.armed {
-		return nil
-	}
-	c.n++
-	if c.n >= c.from && c.n <= c.to {
-		c.hit = true
-		return fmt.Errorf("%w: %w", errBroken, backend.ErrUnavailable)
-	}
-	return nil
-}
-
-// The process dies at each of its requests in turn, before or after the request took effect. Recover then leaves the whole
-// directory under one of its names, and nothing else.
-func TestRenameDirCrash(t *testing.T) {
-	for _, lost := range []bool{false, true} {
-		forward, back := 0, 0
-		for step, hit := 1, true; hit; step++ {
-			synctest.Test(t, func(t *testing.T) {
-				c := &crash{from: step, to: 1 << 30}
-				cfg := mem.Config{Fault: c.fail}
-				if lost {
-					cfg = mem.Config{Lost: c.fail}
-				}
-				s := mem.New(cfg)
-				fill(t, s, "p/d/", "p/d/a", "p/d/b/c", "p/d//h", "q/")
-				tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
-				c.arm(true)
-				err := tree.Rename(t.Context(), "/p/d", "/q/e")
-				hit = c.hit
-				c.arm(false)
-				if hit != (err != nil) {
-					t.Errorf("step %d: hit %v, %v", step, hit, err)
-				}
-				wantErr(t, "recover at once", tree.Recover(t.Context()), nil)
-				time.Sleep(lease)
-				wantErr(t, "recover", tree.Recover(t.Context()), nil)
-				old := []string{"p/d/", "p/d//h", "p/d/a", "p/d/b/c", "q/"}
-				moved := []string{"p/", "q/", "q/e/", "q/e//h", "q/e/a", "q/e/b/c"}
-				switch got := s.Keys(); {
-				case slices.Equal(got, moved):
-					forward++
-				case slices.Equal(got, old) && err != nil:
-					back++
-				default:
-					t.Errorf("step %d, lost %v: %v: %q", step, lost, err, got)
-				}
-			})
-		}
-		if forward < 5 || back < 5 {
-			t.Errorf("%d forward, %d back: not all phases were reached", forward, back)
-		}
-	}
-}
-
 // A single failure is healed at once: either the directory has moved, or it has not.
 func TestRenameDirFault(t *testing.T) {
 	for step, hit := 1, true; hit; step++ {
@@ -360,63 +315,10 @@ func TestRenameDirFault(t *testing.T) {
 			err := tree.Rename(t.Context(), "/d", "/e")
 			c.arm(false)
 			hit = c.hit
-			time.Sleep(lease)
-			wantErr(t, "recover", tree.Recover(t.Context()), nil)
+			recovered(t, s)
 			got := s.Keys()
 			if moved := slices.Equal(got, []string{"e/a", "e/b/c"}); !moved && (err == nil || !slices.Equal(got, []string{"d/a", "d/b/c"})) {
 				t.Errorf("step %d: %v: %q", step, err, got)
-			}
-		})
-	}
-}
-
-// A rename that takes long keeps its journal young, and Recover leaves it alone.
-func TestRecoverLeavesLiving(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := mem.New(mem.Config{Delay: func(op, _ string) time.Duration {
-			if op == "copy" {
-				return 7 * time.Minute
-			}
-			return 0
-		}})
-		fill(t, s, "d/a", "d/b")
-		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full}, Mount{Path: "/again", Store: s, Prefix: "x/", Rights: Full})
-		done := make(chan error)
-		go func() { done <- tree.Rename(t.Context(), "/d", "/e") }()
-		for range 6 {
-			time.Sleep(time.Minute)
-			wantErr(t, "recover", tree.Recover(t.Context()), nil)
-		}
-		wantErr(t, "rename", <-done, nil)
-		wantKeys(t, s, "e/a", "e/b")
-	})
-}
-
-// After a crash people go on working: what they have put there since is theirs.
-func TestRecoverSparesOthers(t *testing.T) {
-	for _, deleting := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			s := mem.New(mem.Config{})
-			engine := transfer.New(transfer.Config{})
-			fill(t, s, "d/a", "d/b", "d/c", "d/f")
-			m := &move{store: s, engine: engine, journal: journal{From: "d/", To: "e/"}}
-			if err := errors.Join(m.collect(t.Context(), 10), m.create(t.Context()), m.copyAll(t.Context())); err != nil {
-				t.Fatal(err)
-			}
-			if deleting {
-				wantErr(t, "save", m.save(t.Context(), true), nil)
-			}
-			time.Sleep(lease)
-			put(t, s, "d/a", []byte("NEW"), nil) // changed at the source
-			put(t, s, "e/b", []byte("new"), nil) // at the destination, with the same size
-			_ = s.Delete(t.Context(), "e/c", backend.DeleteOptions{})
-			put(t, s, "e/d", []byte("new"), nil)
-			wantErr(t, "recover", Recover(t.Context(), s, engine), nil)
-			if deleting {
-				// the copy of b may have been confirmed, so its source goes; c has no copy any more, so it stays
-				wantKeys(t, s, "d/a", "d/c", "e/a", "e/b", "e/d", "e/f")
-			} else {
-				wantKeys(t, s, "d/a", "d/b", "d/c", "d/f", "e/a", "e/b", "e/d")
 			}
 		})
 	}

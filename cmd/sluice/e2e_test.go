@@ -172,12 +172,18 @@ users:
 // serve runs the program with the configuration that is there.
 func (d *daemon) serve() {
 	d.t.Helper()
+	d.launch()
+	d.wait(d.explicit)
+}
+
+// launch is serve for who does not wait until it listens.
+func (d *daemon) launch() {
+	d.t.Helper()
 	d.cmd = exec.Command(binary(d.t), append([]string{"serve", "--config", filepath.Join(d.dir, "sluice.yaml")}, d.args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
-	d.wait(d.explicit)
 }
 
 func (d *daemon) wait(port int) {

@@ -114,6 +114,8 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	if err != nil {
 		return err
 	}
+	stop := recoverRenames(ctx, stores, engine, log)
+	defer stop()
 	listeners, err := openListeners(ctx, cfg)
 	if err != nil {
 		return err
@@ -123,10 +125,6 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		log.InfoContext(ctx, "listening", logs.Address, l.Addr().String(), logs.Mode, l.name)
 		group.Go(func() error { return server.Serve(l, l.mode) }) //nolint:contextcheck // sessions end with Shutdown, not with ctx
 	}
-	group.Go(func() error {
-		recoverRenames(ctx, stores, engine, log)
-		return nil
-	})
 	group.Go(func() error {
 		sweepUploads(ctx, stores, engine, log)
 		return nil

@@ -1,0 +1,198 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sluice/backend"
+	"sluice/backend/transfer"
+)
+
+// recoverParallel is how many renames of dead processes are taken up at once.
+const recoverParallel = 4
+
+// Recover finishes the renames of directories that dead processes have left unfinished in a store. Where not all copies were confirmed,
+// those that are missing are made; if that cannot be done, because somebody has changed the source or put something in the way, all copies
+// go instead, and the source is what it was. Otherwise the rest of the source is deleted. What dead processes have sent and the
+// store carries out later changes nothing of that.
+//
+// A process is dead if that is certain, as of one that ran on this machine, or if its journal has not changed for a while by the clock
+// of this one. left says that there are journals whose owners may live: Recover is to be called again, with the same Engine, in transfer.Beat
+// or so. Else it is enough to do so at start and every now and then. Any number of processes may.
+func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) (left bool, err error) {
+	var found []backend.Object
+	for row, err := range store.List(ctx, journals, backend.ListOptions{Recursive: true}) {
+		if err != nil {
+			return false, fmt.Errorf("list %s: %w", journals, err)
+		}
+		found = append(found, row.Object)
+	}
+	var living atomic.Bool
+	errs := make([]error, len(found))
+	g := new(errgroup.Group)
+	g.SetLimit(recoverParallel)
+	last := "" // journal
+	for i, obj := range found {
+		work := recoverMove
+		if key, list := strings.CutSuffix(obj.Key, listSuffix); !list {
+			last = obj.Key
+		} else if key == last {
+			continue
+		} else {
+			work = sweepList
+		}
+		g.Go(func() error {
+			done, err := work(ctx, store, engine, obj)
+			if err != nil {
+				errs[i] = fmt.Errorf("recover %s: %w", obj.Key, err)
+			}
+			if !done {
+				living.Store(true)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // errors are in errs
+	return living.Load(), errors.Join(errs...)
+}
+
+// sweepList removes the items of a journal that is gone: who wrote them was killed while they were on their way.
+func sweepList(ctx context.Context, store backend.Store, engine *transfer.Engine, obj backend.Object) (done bool, err error) {
+	if !engine.Dead(store, obj, "") {
+		return false, nil
+	}
+	return true, store.Delete(ctx, obj.Key, backend.DeleteOptions{})
+}
+
+// recoverMove takes one journal up if its owner is dead. done is false where somebody is, or may be, at it.
+func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engine, obj backend.Object) (done bool, err error) {
+	j, _, err := load(ctx, store, engine, obj.Key, obj.ETag)
+	if taken(err) {
+		return false, nil
+	} else if err != nil {
+		return true, err
+	}
+	m := newMove(store, engine, j)
+	m.key = obj.Key
+	if !engine.Dead(store, obj, m.Owner) {
+		return false, nil
+	}
+	if m.Phase != deleting && strings.HasPrefix(m.Owner, engine.Owner()+".") {
+		m.Phase = undoing // this process has given up itself, and has said so
+	}
+	m.own()
+	if err := m.write(ctx, backend.Condition{ETag: obj.ETag}); taken(err) {
+		return false, nil
+	} else if err != nil {
+		return true, err
+	}
+	work, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := m.heartbeat(ctx, cancel)
+	defer stop()
+	if err := m.restore(work); errors.Is(err, backend.ErrNotExist) {
+		// Nothing was copied yet, or nothing is left to do.
+	} else if err != nil {
+		return true, err
+	} else if err := m.resume(work, obj); err != nil {
+		return true, err
+	}
+	stop()
+	return true, m.remove(ctx)
+}
+
+// taken reports that somebody else was quicker.
+func taken(err error) bool {
+	return errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrNotExist)
+}
+
+// restore reads the items. ErrNotExist where there is no list of them.
+func (m *move) restore(ctx context.Context) error {
+	m.items = m.Items
+	if !m.Listed {
+		return nil
+	}
+	_, err := fetch(ctx, m.store, m.engine, m.key+listSuffix, "", &m.items)
+	return err
+}
+
+// resume goes on where another process was killed, whose journal was last written as obj.
+func (m *move) resume(ctx context.Context, obj backend.Object) error {
+	// What the dead process has begun by then is its own, what somebody put there since is not.
+	before := obj.Updated.Add(transfer.Watch)
+	if m.Phase == copying {
+		err := m.adopt(ctx, before)
+		if err == nil {
+			err = m.forward(ctx)
+		}
+		switch {
+		case err == nil:
+			return m.finish(ctx, m.items)
+		case ctx.Err() != nil:
+			return context.Cause(ctx) // the next process goes on
+		}
+		return m.undo(ctx, before)
+	}
+	if m.Phase == undoing {
+		return m.rollback(ctx, before)
+	}
+	left, err := m.rest(ctx)
+	if err == nil {
+		err = m.finish(ctx, left)
+	}
+	if errors.Is(err, backend.ErrChanged) {
+		return nil // changed after the copy: both stay
+	}
+	return err
+}
+
+// adopt finds the source of every item again, and the copies that there are: what was written there after the time before is none.
+// ErrChanged where the source is not what it was.
+func (m *move) adopt(ctx context.Context, before time.Time) error {
+	m.adopted = true
+	intact := 0
+	err := m.match(ctx, m.From, func(it *item, row backend.Object) {
+		if it.is(row) {
+			it.source = row
+			intact++
+		}
+	})
+	if err == nil && intact < len(m.items) {
+		err = fmt.Errorf("%d of %d are what they were: %w", intact, len(m.items), backend.ErrChanged)
+	}
+	if err != nil {
+		return err
+	}
+	return m.match(ctx, m.To, func(it *item, row backend.Object) {
+		it.placed, it.copied = true, foreign
+		if row.Size == it.Size && !row.Updated.After(before) {
+			it.copied = row.ETag
+		}
+	})
+}
+
+// is reports whether a row shows what the item was made of. The version alone does not tell, where it is a digest of the content: who
+// has uploaded the same again meanwhile wants to keep it.
+func (it item) is(row backend.Object) bool {
+	return it.ETag == row.ETag && (it.Updated.IsZero() || it.Updated.Equal(row.Updated))
+}
+
+// rest returns those items that have a copy and whose source is still there.
+func (m *move) rest(ctx context.Context) (left []item, err error) {
+	err = m.match(ctx, m.To, func(it *item, row backend.Object) { it.placed = it.Size == row.Size })
+	if err != nil {
+		return nil, err
+	}
+	err = m.match(ctx, m.From, func(it *item, row backend.Object) {
+		if it.placed && it.is(row) {
+			left = append(left, *it)
+		}
+	})
+	return left, err
+}

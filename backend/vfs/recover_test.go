@@ -1,0 +1,371 @@
+package vfs
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/backend"
+	"sluice/backend/mem"
+	"sluice/backend/transfer"
+)
+
+// recovered has another process look for what is left, until nothing is.
+func recovered(t *testing.T, s backend.Store) {
+	t.Helper()
+	engine := transfer.New(transfer.Config{})
+	for range 10 {
+		left, err := Recover(t.Context(), s, engine)
+		if err != nil {
+			t.Errorf("recover: %v", err)
+		}
+		if !left {
+			return
+		}
+		time.Sleep(transfer.Beat)
+	}
+	t.Error("something is left")
+}
+
+// buried makes the journals of a store those of a process that is known to be dead.
+func buried(t *testing.T, s *mem.Store, engine *transfer.Engine) {
+	t.Helper()
+	home, _, found := strings.Cut(engine.Owner(), ".")
+	if !found {
+		t.Skip("this system does not tell which processes are dead")
+	}
+	for _, key := range s.Keys() {
+		if strings.HasPrefix(key, journals) && !strings.HasSuffix(key, listSuffix) {
+			j, obj, err := load(t.Context(), s, engine, key, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := newMove(s, engine, j)
+			m.key = key
+			m.Owner = home + "." + rand.Text() + ".engine.move"
+			wantErr(t, "bury", m.write(t.Context(), backend.Condition{ETag: obj.ETag}), nil)
+		}
+	}
+}
+
+// The process dies at each of its requests in turn: before the request took effect, after it, or while it is on its way, so that
+// the store carries it out when all has been recovered. Each time the whole directory is under one of its names, and nothing else is there.
+func TestRenameDirCrash(t *testing.T) {
+	old := []string{"p/d/", "p/d//h", "p/d/a", "p/d/b/c", "q/"}
+	moved := []string{"p/", "q/", "q/e/", "q/e//h", "q/e/a", "q/e/b/c"}
+	for _, mode := range []string{"before", "after", "late"} {
+		forward, back := 0, 0
+		for step, hit := 1, true; hit; step++ {
+			synctest.Test(t, func(t *testing.T) {
+				s := mem.New(mem.Config{})
+				fill(t, s, old...)
+				dying := &mortal{Store: s, at: step, answer: mode == "after"}
+				if mode == "late" {
+					dying.late = make(chan struct{})
+				}
+				tree := newTree(t, Mount{Path: "/", Store: dying, Rights: Full})
+				done := make(chan error)
+				go func() { done <- tree.Rename(t.Context(), "/p/d", "/q/e") }()
+				time.Sleep(time.Hour)
+				recovered(t, s)
+				if mode == "late" {
+					close(dying.late)
+				}
+				err := <-done
+				recovered(t, s)
+				if hit = dying.hit; hit != (err != nil) {
+					t.Errorf("step %d: hit %v, %v", step, hit, err)
+				}
+				switch got := s.Keys(); {
+				case slices.Equal(got, moved):
+					forward++
+				case slices.Equal(got, old) && err != nil:
+					back++
+				default:
+					t.Errorf("step %d, %s: %v: %q", step, mode, err, got)
+				}
+			})
+		}
+		if forward < 5 || back < 5 {
+			t.Errorf("%s: %d forward, %d back: not all phases were reached", mode, forward, back)
+		}
+	}
+}
+
+// The same with what comes after a crash: whoever finishes the rename dies as well, at each of its requests.
+func TestRecoverCrash(t *testing.T) {
+	old := []string{"p/d/", "p/d/a", "p/d/b/c", "q/"}
+	moved := []string{"p/", "q/", "q/e/", "q/e/a", "q/e/b/c"}
+	for first := 1; first < 40; first++ {
+		for second, hit := 1, true; hit; second++ {
+			synctest.Test(t, func(t *testing.T) {
+				s := mem.New(mem.Config{})
+				fill(t, s, old...)
+				_ = newTree(t, Mount{Path: "/", Store: &mortal{Store: s, at: first}, Rights: Full}).Rename(t.Context(), "/p/d", "/q/e")
+				engine, dying := transfer.New(transfer.Config{}), &mortal{Store: s, at: second}
+				_, _ = Recover(t.Context(), dying, engine)
+				time.Sleep(transfer.Watch)
+				_, _ = Recover(t.Context(), dying, engine)
+				hit = dying.hit
+				recovered(t, s)
+				if got := s.Keys(); !slices.Equal(got, moved) && !slices.Equal(got, old) {
+					t.Errorf("steps %d and %d: %q", first, second, got)
+				}
+			})
+		}
+	}
+}
+
+// A process that is known to be dead is not waited for.
+func TestRecoverAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for step := range 30 {
+			s := mem.New(mem.Config{})
+			fill(t, s, "d/a", "d/b")
+			tree := newTree(t, Mount{Path: "/", Store: &mortal{Store: s, at: step}, Rights: Full})
+			_ = tree.Rename(t.Context(), "/d", "/e")
+			buried(t, s, tree.engine)
+			began := time.Now()
+			left, err := Recover(t.Context(), s, transfer.New(transfer.Config{}))
+			if left || err != nil || time.Since(began) > time.Second {
+				t.Errorf("step %d: left %v, %v, after %v", step, left, err, time.Since(began))
+			}
+			if got := s.Keys(); !slices.Equal(got, []string{"e/a", "e/b"}) && !slices.Equal(got, []string{"d/a", "d/b"}) {
+				t.Errorf("step %d: %q", step, got)
+			}
+		}
+	})
+}
+
+// A rename that was answered with an error is not carried out later, by the process that has said so.
+func TestRecoverGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{})
+		fill(t, s, "d/a", "d/b")
+		tree := newTree(t, Mount{Path: "/", Store: &mortal{Store: s, at: 12}, Rights: Full})
+		if err := tree.Rename(t.Context(), "/d", "/e"); err == nil || !slices.Contains(s.Keys(), "e/a") {
+			t.Fatalf("%v: %q", err, s.Keys())
+		}
+		for range 5 {
+			_, err := Recover(t.Context(), s, tree.engine)
+			wantErr(t, "recover", err, nil)
+			time.Sleep(transfer.Beat)
+		}
+		wantKeys(t, s, "d/a", "d/b")
+	})
+}
+
+// A rename that takes long keeps its journal young, and Recover leaves it alone, in this process and in another.
+func TestRecoverLeavesLiving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{Delay: func(op, _ string) time.Duration {
+			if op == "copy" {
+				return 7 * time.Minute
+			}
+			return 0
+		}})
+		fill(t, s, "d/a", "d/b")
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full}, Mount{Path: "/again", Store: s, Prefix: "x/", Rights: Full})
+		done := make(chan error)
+		go func() { done <- tree.Rename(t.Context(), "/d", "/e") }()
+		other := transfer.New(transfer.Config{})
+		for range 80 {
+			time.Sleep(transfer.Beat)
+			for _, engine := range []*transfer.Engine{tree.engine, other} {
+				if left, err := Recover(t.Context(), s, engine); !left || err != nil {
+					t.Fatalf("left %v, %v", left, err)
+				}
+			}
+		}
+		wantErr(t, "rename", <-done, nil)
+		wantKeys(t, s, "e/a", "e/b")
+	})
+}
+
+// Who was held up for so long that somebody else has finished his rename begins nothing any more.
+func TestRecoverFromLiving(t *testing.T) {
+	for _, at := range []int{10, 20, 130, 150} { // while it copies, and while it deletes
+		synctest.Test(t, func(t *testing.T) {
+			s := mem.New(mem.Config{})
+			var moved []string
+			for i := range 100 {
+				fill(t, s, fmt.Sprintf("d/%02d", i))
+				moved = append(moved, fmt.Sprintf("e/%02d", i))
+			}
+			slow := &mortal{Store: s, at: at, held: make(chan struct{})}
+			tree := newTree(t, Mount{Path: "/", Store: slow, Rights: Full})
+			done := make(chan error)
+			go func() { done <- tree.Rename(t.Context(), "/d", "/e") }()
+			synctest.Wait()
+			recovered(t, s)
+			wantKeys(t, s, moved...)
+			close(slow.held)
+			wantErr(t, "rename", <-done, ErrBusy)
+			wantKeys(t, s, moved...)
+			if slow.n > at+2*moveParallel+10 { // those that were under way, what became of them, and a look at the journal
+				t.Errorf("held up at request %d, it has sent %d", at, slow.n)
+			}
+		})
+	}
+}
+
+// After a crash people go on working: what they have put there since is theirs.
+func TestRecoverSparesOthers(t *testing.T) {
+	for _, confirmed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := mem.New(mem.Config{})
+			engine := transfer.New(transfer.Config{})
+			fill(t, s, "d/a", "d/b", "d/c", "d/f")
+			m := newMove(s, engine, journal{From: "d/", To: "e/"})
+			if err := errors.Join(m.collect(t.Context(), 10), m.create(t.Context()), m.copyAll(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if confirmed {
+				wantErr(t, "save", m.save(t.Context(), deleting), nil)
+			}
+			time.Sleep(time.Minute)
+			put(t, s, "d/a", []byte("NEW"), nil) // changed at the source
+			put(t, s, "e/b", []byte("new"), nil) // at the destination, with the same size
+			_ = s.Delete(t.Context(), "e/c", backend.DeleteOptions{})
+			put(t, s, "e/d", []byte("new"), nil)
+			recovered(t, s)
+			if confirmed {
+				// the copy of b may have been confirmed, so its source goes; c has no copy any more, so it stays
+				wantKeys(t, s, "d/a", "d/c", "e/a", "e/b", "e/d", "e/f")
+			} else {
+				wantKeys(t, s, "d/a", "d/b", "d/c", "d/f", "e/a", "e/b", "e/d")
+			}
+		})
+	}
+}
+
+// The items of a large directory do not lie in the journal, and are not left behind either.
+func TestRecoverLarge(t *testing.T) {
+	const n = inlined + 1
+	var old, moved []string
+	for i := range n {
+		old, moved = append(old, fmt.Sprintf("d/%04d", i)), append(moved, fmt.Sprintf("e/%04d", i))
+	}
+	forward, back := 0, 0
+	for _, answer := range []bool{false, true} {
+		for _, step := range []int{5, 6, 7, 8, 9, 10, 500, n + 8, n + 9, n + 10, n + 11, n + 12, 2*n + 8, 2*n + 9, 2*n + 10, 2*n + 11, 2*n + 12, 2*n + 13} {
+			synctest.Test(t, func(t *testing.T) {
+				s := mem.New(mem.Config{})
+				fill(t, s, old...)
+				dying := &mortal{Store: s, at: step, answer: answer}
+				err := newTree(t, Mount{Path: "/", Store: dying, Rights: Full}).Rename(t.Context(), "/d", "/e")
+				recovered(t, s)
+				switch got := s.Keys(); {
+				case slices.Equal(got, moved):
+					forward++
+				case slices.Equal(got, old) && err != nil:
+					back++
+				default:
+					t.Errorf("step %d: %v: %d keys from %q to %q", step, err, len(got), got[0], got[len(got)-1])
+				}
+			})
+		}
+	}
+	if forward < 10 || back < 5 {
+		t.Errorf("%d forward, %d back: not all phases were reached", forward, back)
+	}
+}
+
+// A list whose journal is gone arrived too late, and is removed when nobody can be writing its journal any more.
+func TestRecoverStray(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{})
+		fill(t, s, journals+"X"+listSuffix, "a")
+		engine := transfer.New(transfer.Config{})
+		if left, err := Recover(t.Context(), s, engine); !left || err != nil || len(s.Keys()) != 2 {
+			t.Errorf("left %v, %v: %q", left, err, s.Keys())
+		}
+		recovered(t, s)
+		wantKeys(t, s, "a")
+	})
+}
+
+// What a dead process has sent arrives while another one goes on with its rename: a copy just before that one makes it, and the delete of
+// a copy, by which it wanted to take everything back, when the other could already be deleting the source.
+func TestRecoverLate(t *testing.T) {
+	for _, c := range []struct {
+		inTheWay     string // at the destination when the process has copied
+		last, behind string // its last request, and the one of the other that it comes before: operation and start of the key
+		want         []string
+	}{
+		{"", "copy e/b", "copy e/", []string{"e/a", "e/b", "e/c"}},
+		{"e/c", "delete e/", "delete d/", []string{"d/a", "d/b", "d/c"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			is := func(want, op, key string) bool { return strings.HasPrefix(op+" "+key, want) }
+			var armed, sent atomic.Bool
+			late := make(chan struct{})
+			s := mem.New(mem.Config{Fault: func(op, key string) error {
+				if !armed.Load() {
+					return nil
+				}
+				if is(c.behind, op, key) && !sent.Swap(true) {
+					close(late)
+				}
+				time.Sleep(time.Second) // in which that arrives
+				return nil
+			}})
+			fill(t, s, "d/a", "d/b", "d/c")
+			copies := 0
+			dying := &mortal{Store: s, late: late, when: func(op, key string) bool {
+				if op == "copy" {
+					copies++
+				}
+				if c.inTheWay != "" && op == "list" && copies == 3 {
+					fill(t, s, c.inTheWay)
+				}
+				return is(c.last, op, key)
+			}}
+			done := make(chan error)
+			go func() {
+				done <- newTree(t, Mount{Path: "/", Store: dying, Rights: Full}).Rename(t.Context(), "/d", "/e")
+			}()
+			time.Sleep(time.Hour)
+			if c.inTheWay != "" {
+				wantErr(t, "make way", s.Delete(t.Context(), c.inTheWay, backend.DeleteOptions{}), nil)
+			}
+			armed.Store(true)
+			recovered(t, s)
+			if !sent.Swap(true) {
+				close(late)
+			}
+			if err := <-done; err == nil || !dying.hit {
+				t.Errorf("hit %v, %v", dying.hit, err)
+			}
+			wantKeys(t, s, c.want...)
+		})
+	}
+}
+
+// Where the version of an object is a digest of its content, the same content uploaded again is not the source of a rename that was
+// cut off before.
+func TestRecoverSparesSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{})
+		fill(t, s, "d/a", "d/b")
+		engine := transfer.New(transfer.Config{})
+		m := newMove(s, engine, journal{From: "d/", To: "e/"})
+		if err := errors.Join(m.collect(t.Context(), 10), m.create(t.Context()), m.forward(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		fill(t, s, "d/a")
+		again, err := s.Stat(t.Context(), "d/a")
+		wantErr(t, "stat", err, nil)
+		m.Items[0].ETag = again.ETag
+		wantErr(t, "save", m.save(t.Context(), deleting), nil)
+		recovered(t, s)
+		wantKeys(t, s, "d/a", "e/a", "e/b")
+	})
+}
