@@ -231,7 +231,7 @@ func TestE2EResumeDropped(t *testing.T) {
 			c.upload("new", randomBytes(3, size))
 			c.cmd(426, "ABOR")
 			c.expect(226)
-			if got := d.size("new"); got <= 0 || got > size {
+			if got := d.size("new"); got > size || got <= 0 && size > 1000 { // a few bytes may not have come before the ABOR
 				t.Errorf("SIZE is %d after ABOR", got)
 			}
 
