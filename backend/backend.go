@@ -49,8 +49,8 @@ type Store interface {
 	ResumeUpload(ctx context.Context, key, id string, opts PutOptions) (Upload, error)
 
 	// Copy makes dst a copy of src inside the store, without the bytes passing through the caller. dst may equal src when
-	// opts.Replace is given: that rewrites the attributes alone. An object above Caps.MaxCopy is ErrTooLarge; copy it
-	// in parts with Upload.CopyPart.
+	// opts.Replace is given: that rewrites the attributes alone. An object above Caps.MaxCopy is ErrTooLarge, unless
+	// it is dst and the store can change attributes alone; copy it in parts with Upload.CopyPart.
 	Copy(ctx context.Context, dst, src string, opts CopyOptions) (Object, error)
 
 	// Move makes the object src the object dst in one step, with its attributes: nobody sees both or neither, and what was at dst

@@ -1,8 +1,12 @@
 package azure
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"sluice/backend"
 	"sluice/backend/storetest"
@@ -66,5 +70,24 @@ func TestModTime(t *testing.T) {
 	}
 	if !slices.Equal(c.blobs["k"].data, []byte("text")) {
 		t.Error("the content changed")
+	}
+}
+
+// TestLargeModTime: a blob that is too large to be copied in one go takes another time all the same.
+func TestLargeModTime(t *testing.T) {
+	var ops []string
+	s := wire(t, account, func(w http.ResponseWriter, r *http.Request) {
+		ops = append(ops, operation(r))
+		describe(w, fmt.Sprint(caps.MaxCopy+1))
+		if r.Method == http.MethodPut {
+			w.Header().Set("Content-Length", "0")
+		}
+	})
+	_, err := s.Copy(t.Context(), "k", "k", backend.CopyOptions{Replace: &backend.Attributes{ContentType: "text/plain", ModTime: time.Unix(1, 0)}})
+	if err != nil || !slices.Equal(ops, []string{"HEAD", "PUT metadata"}) {
+		t.Errorf("%v, requests %q", err, ops)
+	}
+	if _, err := s.Copy(t.Context(), "l", "k", backend.CopyOptions{}); !errors.Is(err, backend.ErrTooLarge) {
+		t.Errorf("a copy: %v, want ErrTooLarge", err)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		return backend.Object{}, fmt.Errorf("azure copy %s: %w", src, backend.ErrChanged)
 	case from.Archived && dst != src:
 		return backend.Object{}, fmt.Errorf("azure copy %s: %w", src, backend.ErrArchived)
-	case from.Size > caps.MaxCopy:
+	case from.Size > caps.MaxCopy && dst != src:
 		return backend.Object{}, fmt.Errorf("azure copy %s: %d bytes: %w", src, from.Size, backend.ErrTooLarge)
 	}
 	a := from.Attributes()

@@ -62,6 +62,7 @@ type fault struct {
 	deaf   bool   // conditions on a read are not heard
 	cut    int    // so many bytes of a body are sent, and then the connection is cut
 	sum    bool   // the answer names another checksum
+	size   bool   // the answer names another size
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -473,6 +474,9 @@ func (c *cloud) read(w http.ResponseWriter, r *http.Request, o *stored, f fault)
 func answer(o *stored, f fault) *raw.Object {
 	a := o.Object
 	a.Metadata = maps.Clone(o.Metadata)
+	if f.size {
+		a.Size++
+	}
 	if f.sum {
 		a.Crc32c = encode(4711)
 	}

@@ -67,6 +67,7 @@ func TestCommitFaults(t *testing.T) {
 		"another version":    {nil, backend.Condition{ETag: "17"}, backend.ErrChanged},
 		"wrong sum, once":    {always("compose", fault{sum: true}), backend.Condition{}, nil}, // the object proves to be right
 		"wrong sum":          {func(call) fault { return fault{sum: true} }, backend.Condition{}, backend.ErrUnavailable},
+		"wrong size":         {func(call) fault { return fault{size: true} }, backend.Condition{}, backend.ErrUnavailable},
 		"forbidden":          {always("compose", fault{status: 403}), backend.Condition{}, backend.ErrPermission},
 		"reset for ever":     {always("compose", fault{reset: true}), backend.Condition{}, backend.ErrUnavailable},
 		"reset, then forbid": {func(c call) fault { return fault{reset: c.op == "compose" && c.nth == 1} }, backend.Condition{Absent: true}, backend.ErrChanged},
@@ -89,7 +90,7 @@ func TestCommitFaults(t *testing.T) {
 		}
 		c.fail(nil)
 		want := "old"
-		if tc.want == nil || name == "wrong sum" { // which is only said, not so
+		if tc.want == nil || name == "wrong sum" || name == "wrong size" { // which is only said, not so
 			want = "new text"
 		}
 		st, err := s.Stat(t.Context(), "o")

@@ -159,3 +159,34 @@ func TestRelay(t *testing.T) {
 	}
 	wantOnly(t, to, "l")
 }
+
+// attributed is a store that changes the attributes of objects which are too large for it to copy.
+type attributed struct{ *mem.Store }
+
+func (a attributed) Caps() backend.Caps {
+	caps := a.Store.Caps()
+	caps.MaxCopy = 50
+	return caps
+}
+
+// Other attributes of a large object are one request, where that is all the store needs; elsewhere it is copied onto itself in parts.
+func TestEdit(t *testing.T) {
+	small := mem.DefaultCaps()
+	small.MaxCopy = 50
+	for name, c := range map[string]struct {
+		caps  backend.Caps
+		parts int
+		wrap  func(*mem.Store) backend.Store
+	}{
+		"in place": {mem.DefaultCaps(), 0, func(s *mem.Store) backend.Store { return attributed{s} }},
+		"copied":   {small, 1, func(s *mem.Store) backend.Store { return s }},
+	} {
+		m := mem.New(mem.Config{Caps: &c.caps})
+		src := mustPut(t, m, "k", pattern(100))
+		a := backend.Attributes{ContentType: "a/b"}
+		o, err := New(Config{PartSize: 10}).Copy(t.Context(), c.wrap(m), "k", src, backend.CopyOptions{If: backend.Condition{ETag: src.ETag}, Replace: &a})
+		if err != nil || o.ContentType != "a/b" || m.Count("copypart") != c.parts || !bytes.Equal(content(t, m, "k"), pattern(100)) {
+			t.Errorf("%s: %+v, %v, %d parts", name, o, err, m.Count("copypart"))
+		}
+	}
+}

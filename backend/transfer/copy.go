@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -28,14 +29,17 @@ func (e *Engine) Copy(ctx context.Context, store backend.Store, dst string, src 
 
 func (e *Engine) copy(ctx context.Context, store backend.Store, dst string, src backend.Object, opts backend.CopyOptions) (backend.Object, error) {
 	caps := store.Caps()
-	if src.Size <= caps.MaxCopy {
+	if edit := dst == src.Key && opts.Replace != nil; edit || src.Size <= caps.MaxCopy { // new attributes may cost no copy at all
 		c, cancel, err := settle(ctx)
 		if err != nil {
 			return backend.Object{}, err
 		}
 		defer cancel()
 		opts.SrcETag = src.ETag
-		return store.Copy(c, dst, src.Key, opts)
+		obj, err := store.Copy(c, dst, src.Key, opts)
+		if src.Size <= caps.MaxCopy || !errors.Is(err, backend.ErrTooLarge) {
+			return obj, err
+		}
 	}
 	put := backend.PutOptions{If: opts.If}
 	if opts.Replace != nil {

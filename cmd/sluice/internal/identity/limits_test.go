@@ -63,6 +63,7 @@ func (m *memory) Rename(context.Context, string, string) error { return errors.E
 func (m *memory) Remove(context.Context, string) error         { return errors.ErrUnsupported }
 func (m *memory) Mkdir(context.Context, string) error          { return errors.ErrUnsupported }
 func (m *memory) Rmdir(context.Context, string) error          { return errors.ErrUnsupported }
+func (m *memory) SetCreated(context.Context, string, time.Time) error { return errors.ErrUnsupported }
 func (m *memory) SetModTime(context.Context, string, time.Time) error {
 	return errors.ErrUnsupported
 }
