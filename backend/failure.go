@@ -90,19 +90,30 @@ func Reclass(err, class error) error {
 
 // NoAnswer is the class of an error that came instead of an answer, while the caller was still waiting for one.
 func NoAnswer(err error) error {
-	var said interface {
-		error
-		Timeout() bool
-	}
 	var op *net.OpError
 	var request *url.Error
 	switch {
 	case errors.Is(err, ErrPaused):
 		return ErrPaused
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &said) && said.Timeout():
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), timedOut(err):
 		return ErrTimeout
 	case errors.As(err, &op), errors.As(err, &request), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return ErrConnection
 	}
 	return ErrUnavailable
+}
+
+// timedOut asks every error in the chain that knows: one of net/http speaks only for the next one below it.
+func timedOut(err error) bool {
+	var said interface {
+		error
+		Timeout() bool
+	}
+	for errors.As(err, &said) {
+		if said.Timeout() {
+			return true
+		}
+		err = errors.Unwrap(said)
+	}
+	return false
 }

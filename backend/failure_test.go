@@ -68,6 +68,8 @@ func TestNoAnswer(t *testing.T) {
 		{&url.Error{Op: "Put", URL: "http://x", Err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}}, ErrTimeout},
 		{&url.Error{Op: "Put", URL: "http://x", Err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}}, ErrConnection},
 		{&url.Error{Op: "Put", URL: "http://x", Err: io.EOF}, ErrConnection},
+		{&url.Error{Op: "Put", URL: "http://x", Err: fmt.Errorf("broken: %w", late)}, ErrTimeout},
+		{&url.Error{Op: "Put", URL: "http://x", Err: fmt.Errorf("broken: %w", &net.DNSError{IsTimeout: true})}, ErrTimeout},
 		{io.ErrUnexpectedEOF, ErrConnection},
 		{&url.Error{Op: "Put", URL: "http://x", Err: ErrPaused}, ErrPaused},
 		{errors.New("what is this"), ErrUnavailable},
