@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 )
 
 // Failure is what a store refused, or what went wrong on the way to it, with what its operators need to look into it. Drivers
@@ -76,6 +77,12 @@ func ClassName(err error) string {
 	}
 	return "unknown"
 }
+
+// secret is what a server, or something in front of it, might repeat of a request that it does not understand.
+var secret = regexp.MustCompile(`(?i)((?:signature|credential|token)[=:]\s*|\b(?:basic|bearer)\s+)[^\s,&]+`)
+
+// Redact takes out of what a store says the credentials of the request that it answers.
+func Redact(text string) string { return secret.ReplaceAllString(text, "${1}REDACTED") }
 
 // Reclass is err with another class, where what the store says means something else to the caller.
 func Reclass(err, class error) error {
