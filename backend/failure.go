@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 )
 
 // Failure is what a store refused, or what went wrong on the way to it, with what its operators need to look into it. Drivers
@@ -77,6 +78,12 @@ func ClassName(err error) string {
 	return "unknown"
 }
 
+// secret is what a server, or something in front of it, might repeat of a request that it does not understand.
+var secret = regexp.MustCompile(`(?i)((?:signature|credential|token)[=:]\s*|\b(?:basic|bearer)\s+)[^\s,&]+`)
+
+// Redact takes out of what a store says the credentials of the request that it answers.
+func Redact(text string) string { return secret.ReplaceAllString(text, "${1}REDACTED") }
+
 // Reclass is err with another class, where what the store says means something else to the caller.
 func Reclass(err, class error) error {
 	var f *Failure
@@ -90,19 +97,30 @@ func Reclass(err, class error) error {
 
 // NoAnswer is the class of an error that came instead of an answer, while the caller was still waiting for one.
 func NoAnswer(err error) error {
-	var said interface {
-		error
-		Timeout() bool
-	}
 	var op *net.OpError
 	var request *url.Error
 	switch {
 	case errors.Is(err, ErrPaused):
 		return ErrPaused
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &said) && said.Timeout():
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), timedOut(err):
 		return ErrTimeout
 	case errors.As(err, &op), errors.As(err, &request), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return ErrConnection
 	}
 	return ErrUnavailable
+}
+
+// timedOut asks every error in the chain that knows: one of net/http speaks only for the next one below it.
+func timedOut(err error) bool {
+	var said interface {
+		error
+		Timeout() bool
+	}
+	for errors.As(err, &said) {
+		if said.Timeout() {
+			return true
+		}
+		err = errors.Unwrap(said)
+	}
+	return false
 }

@@ -68,12 +68,28 @@ func TestNoAnswer(t *testing.T) {
 		{&url.Error{Op: "Put", URL: "http://x", Err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}}, ErrTimeout},
 		{&url.Error{Op: "Put", URL: "http://x", Err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}}, ErrConnection},
 		{&url.Error{Op: "Put", URL: "http://x", Err: io.EOF}, ErrConnection},
+		{&url.Error{Op: "Put", URL: "http://x", Err: fmt.Errorf("broken: %w", late)}, ErrTimeout},
+		{&url.Error{Op: "Put", URL: "http://x", Err: fmt.Errorf("broken: %w", &net.DNSError{IsTimeout: true})}, ErrTimeout},
 		{io.ErrUnexpectedEOF, ErrConnection},
 		{&url.Error{Op: "Put", URL: "http://x", Err: ErrPaused}, ErrPaused},
 		{errors.New("what is this"), ErrUnavailable},
 	} {
 		if got := NoAnswer(tt.err); got != tt.want { //nolint:errorlint // the kinds wrap each other
 			t.Errorf("%v: %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for text, want := range map[string]string{
+		"AWS4-HMAC-SHA256 Credential=AKIA/2026, SignedHeaders=host, Signature=abc no": "AWS4-HMAC-SHA256 Credential=REDACTED, SignedHeaders=host, Signature=REDACTED no",
+		"Proxy-Authorization: Basic dXNlcg== X":                                       "Proxy-Authorization: Basic REDACTED X",
+		"authorization: bearer ya29.x-y_z":                                            "authorization: bearer REDACTED",
+		"X-Amz-Security-Token: hush; ?sv=1&X-Amz-Signature=hush&x=1":                  "X-Amz-Security-Token: REDACTED ?sv=1&X-Amz-Signature=REDACTED&x=1",
+		"User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject":      "User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject",
+	} {
+		if got := Redact(text); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
 }

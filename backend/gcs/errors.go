@@ -189,7 +189,7 @@ func (a *apiError) Error() string {
 		s += " " + a.code
 	}
 	if a.message != "" {
-		s += ": " + strings.Join(strings.Fields(a.message), " ")
+		s += ": " + backend.Redact(strings.Join(strings.Fields(a.message), " "))
 	}
 	if a.request != "" {
 		s += " (request id " + a.request + ")"

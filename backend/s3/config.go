@@ -139,6 +139,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if sdk.Region == "" {
 		sdk.Region = "us-east-1"
 	}
+	sdk.HTTPClient = bounded(sdk.HTTPClient)
 	base := &Store{cfg: cfg, sum: checksum(cfg.Checksum), sdk: sdk}
 	return base.As(cfg.Role)
 }
@@ -156,6 +157,29 @@ func (s *Store) connect(sdk aws.Config) {
 			o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 		}
 	})
+}
+
+// maxRedirects is how often one request is sent on. Amazon does so once, to the region of a new bucket.
+const maxRedirects = 5
+
+// bounded gives the client of the SDK an end: it follows 307 and 308 for ever.
+func bounded(client aws.HTTPClient) aws.HTTPClient {
+	b, ok := client.(*awshttp.BuildableClient)
+	if !ok {
+		return client
+	}
+	c, ok := b.Freeze().(*http.Client)
+	if !ok {
+		return client
+	}
+	follow := c.CheckRedirect
+	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if len(via) > maxRedirects {
+			return http.ErrUseLastResponse
+		}
+		return follow(r, via) // keeps session tokens from other hosts
+	}
+	return c
 }
 
 // guarded sends requests past the breaker.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -42,9 +41,6 @@ type described struct {
 func (d *described) Error() string { return d.text }
 func (d *described) Unwrap() error { return d.err }
 
-// signature is what a server might repeat of a request that it does not understand.
-var signature = regexp.MustCompile(`(?i)((signature|credential|token)[=:]\s*)[^\s,&]+`)
-
 // describe gives an answer of the store a text of one line: the SDK's own runs over several clauses.
 func describe(err error) error {
 	var api smithy.APIError
@@ -54,7 +50,7 @@ func describe(err error) error {
 	}
 	text := fmt.Sprintf("status %d %s", resp.HTTPStatusCode(), api.ErrorCode())
 	if m := strings.Join(strings.Fields(api.ErrorMessage()), " "); m != "" {
-		text += ": " + signature.ReplaceAllString(m, "${1}REDACTED")
+		text += ": " + backend.Redact(m)
 	}
 	return &described{text, err}
 }

@@ -141,3 +141,15 @@ func TestRepeated(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 }
+
+// TestRedirects: a server that sends requests round in a circle is given up.
+func TestRedirects(t *testing.T) {
+	n := 0
+	s := wire(t, func(w http.ResponseWriter, r *http.Request) {
+		n++
+		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+	}, Config{Tries: 1})
+	if _, err := s.Stat(t.Context(), "k"); err == nil || n != maxRedirects+1 {
+		t.Errorf("%v after %d requests", err, n)
+	}
+}

@@ -316,7 +316,7 @@ users: [{name: ann, password: %q, mounts: [{path: /, store: drops}], limits: {se
 					})
 				}
 			}
-			if log := r.log.String(); strings.Contains(log, f.secret) || strings.Contains(log, "Credential=") || strings.Contains(log, "is given a pause") {
+			if log := r.log.String(); strings.Contains(log, f.secret) || strings.Contains(log, "Credential=sluice") || strings.Contains(log, "is given a pause") {
 				t.Errorf("the log tells a secret, or of a pause:\n%s", log)
 			}
 		})

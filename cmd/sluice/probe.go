@@ -135,8 +135,10 @@ func (p *probe) parts(ctx context.Context) error {
 	if err != nil {
 		return explain(p.name, p.s, "write", err)
 	}
-	err = p.join(ctx, p.store, dst, src, o)
-	if err == nil {
+	if err := p.again(ctx, src); err != nil {
+		return err
+	}
+	if err = p.join(ctx, p.store, dst, src, o); err == nil {
 		return nil
 	}
 	why := core(err)
@@ -149,6 +151,27 @@ func (p *probe) parts(ctx context.Context) error {
 		lack += fmt.Sprintf("; with checksum: %s it does", sum)
 	}
 	p.lacks = append(p.lacks, lack)
+	return nil
+}
+
+// again tries whether the end of an upload heeds its condition, where there is an object at key.
+func (p *probe) again(ctx context.Context, key string) error {
+	if !p.store.Caps().Conditional {
+		return nil
+	}
+	u, err := p.store.NewUpload(ctx, key, backend.PutOptions{If: backend.Condition{Absent: true}})
+	if err == nil {
+		if err = u.WritePart(ctx, 1, []byte("again")); err == nil {
+			_, err = u.Commit(ctx, 1)
+		}
+		err = errors.Join(err, u.Abort(ctx))
+	}
+	switch {
+	case err == nil:
+		return fmt.Errorf("store %s: it ignores conditions on large uploads (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice", p.name)
+	case !errors.Is(err, backend.ErrChanged):
+		return explain(p.name, p.s, "write in parts on a condition", err)
+	}
 	return nil
 }
 

@@ -57,6 +57,8 @@ func TestProbeStore(t *testing.T) {
 		{"no conditions, says so", lab, mem.New(mem.Config{Caps: &caps}), ""},
 		{"no conditions, silent", lab, careless{mem.New(mem.Config{})},
 			"store lab: it ignores conditions (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice"},
+		{"no conditions on uploads", lab, heedless{mem.New(mem.Config{})},
+			"store lab: it ignores conditions on large uploads (If-None-Match), so that two clients who upload one new name would overwrite each other; it is not fit for Sluice"},
 		{"no bucket", lab, fail("list", backend.ErrNotExist),
 			"store lab (bucket lab at http://127.0.0.1:9000): cannot list: list \"\": mem list: file does not exist; create it, or correct the name"},
 		{"wrong keys", lab, fail("list", fmt.Errorf("%w: %w", backend.ErrPermission, apiError{"SignatureDoesNotMatch", "The signature is wrong."})),
@@ -117,6 +119,14 @@ func (d deaf) NewUpload(ctx context.Context, key string, opts backend.PutOptions
 		return copiesNone{u}, err
 	}
 	return u, err
+}
+
+// heedless ignores the conditions of uploads.
+type heedless struct{ backend.Store }
+
+func (h heedless) NewUpload(ctx context.Context, key string, opts backend.PutOptions) (backend.Upload, error) {
+	opts.If = backend.Condition{}
+	return h.Store.NewUpload(ctx, key, opts)
 }
 
 type copiesNone struct{ backend.Upload }
