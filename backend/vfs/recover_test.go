@@ -369,3 +369,35 @@ func TestRecoverSparesSame(t *testing.T) {
 		wantKeys(t, s, "d/a", "e/a", "e/b")
 	})
 }
+
+// The answer to each writing of the journal in turn is lost: the rename goes its way all the same, and leaves nothing.
+func TestRenameDirLostAnswers(t *testing.T) {
+	for lost, hit := 1, true; hit; lost++ {
+		synctest.Test(t, func(t *testing.T) {
+			var writes atomic.Int32
+			s := mem.New(mem.Config{
+				Delay: func(op, _ string) time.Duration {
+					if op == "copy" {
+						return 7 * time.Second // with a beat in it
+					}
+					return 0
+				},
+				Lost: func(op, key string) error {
+					if op == "put" && strings.HasPrefix(key, journals) && int(writes.Add(1)) == lost {
+						return backend.ErrUnavailable
+					}
+					return nil
+				},
+			})
+			fill(t, s, "d/a", "d/b")
+			err := newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/d", "/e")
+			hit = int(writes.Load()) >= lost
+			switch got := s.Keys(); {
+			case err == nil && slices.Equal(got, []string{"e/a", "e/b"}):
+			case err != nil && slices.Equal(got, []string{"d/a", "d/b"}) && hit:
+			default:
+				t.Errorf("answer %d: %v: %q", lost, err, got)
+			}
+		})
+	}
+}
