@@ -377,7 +377,7 @@ func TestRenameDirLostAnswers(t *testing.T) {
 			var writes atomic.Int32
 			s := mem.New(mem.Config{
 				Delay: func(op, _ string) time.Duration {
-					if op == "copy" {
+					if op == "copy" || op == "delete" {
 						return 7 * time.Second // with a beat in it
 					}
 					return 0
