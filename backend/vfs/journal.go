@@ -132,11 +132,6 @@ func (m *move) contend(ctx context.Context) error {
 		return errLost
 	case err != nil:
 		return err
-	case now.Serial == m.Serial:
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.etag, m.saved = obj.ETag, time.Now().Add(-transfer.Beat) // somewhat earlier than it can have been
-		return nil
 	}
 	err = m.write(ctx, backend.Condition{ETag: obj.ETag})
 	if errors.Is(err, backend.ErrChanged) {
@@ -167,11 +162,22 @@ func (m *move) remove(ctx context.Context) error {
 			return err
 		}
 	}
-	err := patient(ctx, func() error { return m.store.Delete(ctx, m.key, backend.DeleteOptions{ETag: m.etag}) })
-	if errors.Is(err, backend.ErrChanged) {
-		return nil
-	}
-	return err
+	return patient(ctx, func() error {
+		if m.etag == "" { // nobody knows whether it was written
+			return m.store.Delete(ctx, m.key, backend.DeleteOptions{})
+		}
+		err := deleteVersion(ctx, m.store, backend.Object{Key: m.key, ETag: m.etag})
+		if !errors.Is(err, backend.ErrChanged) {
+			return err
+		}
+		now, obj, err := load(ctx, m.store, m.engine, m.key, "")
+		if errors.Is(err, backend.ErrNotExist) || err == nil && now.Owner != m.Owner {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		return deleteVersion(ctx, m.store, obj) // written, but the answer was lost
+	})
 }
 
 // heartbeat shows that this process lives, by writing the journal now and then until stop is called. If somebody else has taken the journal

@@ -29,6 +29,7 @@ type move struct {
 	key    string // of the journal
 
 	adopted bool // from a process that is dead
+	made    bool // the marker at the destination, where there are no items, is ours
 
 	saving chan struct{} // has room while the journal is not written
 
@@ -118,19 +119,12 @@ func (m *move) forward(ctx context.Context) error {
 	return m.save(ctx, deleting)
 }
 
-// undo removes the copies. See rollback.
-func (m *move) undo(ctx context.Context, before time.Time) error {
-	if err := patient(ctx, func() error { return m.save(ctx, undoing) }); err != nil {
-		return err
-	}
-	return m.rollback(ctx, before)
-}
-
 // copyAll copies every item to where nothing must be.
 func (m *move) copyAll(ctx context.Context) error {
 	if len(m.items) == 0 { // marked by another tool alone
 		err := mark(ctx, m.store, m.To)
-		if m.adopted && errors.Is(err, backend.ErrChanged) {
+		there := errors.Is(err, backend.ErrChanged)
+		if m.made = m.adopted || !there; m.adopted && there {
 			return nil
 		}
 		return err
@@ -233,7 +227,7 @@ func (m *move) finish(ctx context.Context, items []item) error {
 		}
 	}
 	for _, key := range m.Marks {
-		if err := patient(ctx, func() error { return m.store.Delete(ctx, key, backend.DeleteOptions{}) }); err != nil {
+		if err := patient(ctx, func() error { return unmark(ctx, m.store, key) }); err != nil {
 			return err
 		}
 	}
@@ -241,31 +235,6 @@ func (m *move) finish(ctx context.Context, items []item) error {
 		return *err
 	}
 	return nil
-}
-
-// rollback deletes the copies whose source is still what was to be copied. A copy written after the time before, if that is given, is taken for
-// somebody else's.
-func (m *move) rollback(ctx context.Context, before time.Time) error {
-	intact := map[string]bool{}
-	if err := m.match(ctx, m.From, func(it *item, row backend.Object) { intact[it.Rel] = it.ETag == row.ETag }); err != nil {
-		return err
-	}
-	there, err := m.copies(ctx)
-	if err != nil {
-		return err
-	}
-	return m.each(ctx, there, func(ctx context.Context, it *item) error {
-		if !intact[it.Rel] || !before.IsZero() && it.source.Updated.After(before) {
-			return nil
-		}
-		return patient(ctx, func() error {
-			err := deleteVersion(ctx, m.store, backend.Object{Key: m.To + it.Rel, ETag: it.copied})
-			if errors.Is(err, backend.ErrChanged) {
-				return nil // somebody else's by now
-			}
-			return err
-		})
-	})
 }
 
 // each calls f for every item, several at once, as long as the move is this one's. It ends at the first error, and returns that when all

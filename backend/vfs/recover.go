@@ -140,6 +140,7 @@ func (m *move) resume(ctx context.Context, obj backend.Object) error {
 		return m.undo(ctx, before)
 	}
 	if m.Phase == undoing {
+		m.made = len(m.items) == 0
 		return m.rollback(ctx, before)
 	}
 	left, err := m.rest(ctx)

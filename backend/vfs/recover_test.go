@@ -57,43 +57,46 @@ func buried(t *testing.T, s *mem.Store, engine *transfer.Engine) {
 // The process dies at each of its requests in turn: before the request took effect, after it, or while it is on its way, so that
 // the store carries it out when all has been recovered. Each time the whole directory is under one of its names, and nothing else is there.
 func TestRenameDirCrash(t *testing.T) {
-	old := []string{"p/d/", "p/d//h", "p/d/a", "p/d/b/c", "q/"}
-	moved := []string{"p/", "q/", "q/e/", "q/e//h", "q/e/a", "q/e/b/c"}
-	for _, mode := range []string{"before", "after", "late"} {
-		forward, back := 0, 0
-		for step, hit := 1, true; hit; step++ {
-			synctest.Test(t, func(t *testing.T) {
-				s := mem.New(mem.Config{})
-				fill(t, s, old...)
-				dying := &mortal{Store: s, at: step, answer: mode == "after"}
-				if mode == "late" {
-					dying.late = make(chan struct{})
-				}
-				tree := newTree(t, Mount{Path: "/", Store: dying, Rights: Full})
-				done := make(chan error)
-				go func() { done <- tree.Rename(t.Context(), "/p/d", "/q/e") }()
-				time.Sleep(time.Hour)
-				recovered(t, s)
-				if mode == "late" {
-					close(dying.late)
-				}
-				err := <-done
-				recovered(t, s)
-				if hit = dying.hit; hit != (err != nil) {
-					t.Errorf("step %d: hit %v, %v", step, hit, err)
-				}
-				switch got := s.Keys(); {
-				case slices.Equal(got, moved):
-					forward++
-				case slices.Equal(got, old) && err != nil:
-					back++
-				default:
-					t.Errorf("step %d, %s: %v: %q", step, mode, err, got)
-				}
-			})
-		}
-		if forward < 5 || back < 5 {
-			t.Errorf("%s: %d forward, %d back: not all phases were reached", mode, forward, back)
+	for _, c := range []struct{ old, moved []string }{
+		{[]string{"p/d/", "p/d//h", "p/d/a", "p/d/b/c", "q/"}, []string{"p/", "q/", "q/e/", "q/e//h", "q/e/a", "q/e/b/c"}},
+		{[]string{"p/d_$folder$", "q/"}, []string{"p/", "q/", "q/e/"}},
+	} {
+		for _, mode := range []string{"before", "after", "late"} {
+			forward, back := 0, 0
+			for step, hit := 1, true; hit; step++ {
+				synctest.Test(t, func(t *testing.T) {
+					s := mem.New(mem.Config{})
+					fill(t, s, c.old...)
+					dying := &mortal{Store: s, at: step, answer: mode == "after"}
+					if mode == "late" {
+						dying.late = make(chan struct{})
+					}
+					tree := newTree(t, Mount{Path: "/", Store: dying, Rights: Full})
+					done := make(chan error)
+					go func() { done <- tree.Rename(t.Context(), "/p/d", "/q/e") }()
+					time.Sleep(time.Hour)
+					recovered(t, s)
+					if mode == "late" {
+						close(dying.late)
+					}
+					err := <-done
+					recovered(t, s)
+					if hit = dying.hit; hit != (err != nil) {
+						t.Errorf("step %d: hit %v, %v", step, hit, err)
+					}
+					switch got := s.Keys(); {
+					case slices.Equal(got, c.moved):
+						forward++
+					case slices.Equal(got, c.old) && err != nil:
+						back++
+					default:
+						t.Errorf("step %d, %s: %v: %q", step, mode, err, got)
+					}
+				})
+			}
+			if forward < 5 || back < 5 {
+				t.Errorf("%s: %d forward, %d back: not all phases were reached", mode, forward, back)
+			}
 		}
 	}
 }
@@ -348,6 +351,21 @@ func TestRecoverLate(t *testing.T) {
 	}
 }
 
+// Who has put a file where the mark of a directory was keeps it.
+func TestRecoverSparesMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{})
+		put(t, s, "d", nil, map[string]string{"hdi_isfolder": "true"})
+		m := newMove(s, transfer.New(transfer.Config{}), journal{From: "d/", To: "e/", Marks: []string{"d"}})
+		if err := errors.Join(m.create(t.Context()), m.forward(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, s, "d")
+		recovered(t, s)
+		wantKeys(t, s, "d", "e/")
+	})
+}
+
 // Where the version of an object is a digest of its content, the same content uploaded again is not the source of a rename that was
 // cut off before.
 func TestRecoverSparesSame(t *testing.T) {
@@ -368,4 +386,36 @@ func TestRecoverSparesSame(t *testing.T) {
 		recovered(t, s)
 		wantKeys(t, s, "d/a", "e/a", "e/b")
 	})
+}
+
+// The answer to each writing of the journal in turn is lost: the rename goes its way all the same, and leaves nothing.
+func TestRenameDirLostAnswers(t *testing.T) {
+	for lost, hit := 1, true; hit; lost++ {
+		synctest.Test(t, func(t *testing.T) {
+			var writes atomic.Int32
+			s := mem.New(mem.Config{
+				Delay: func(op, _ string) time.Duration {
+					if op == "copy" || op == "delete" {
+						return 7 * time.Second // with a beat in it
+					}
+					return 0
+				},
+				Lost: func(op, key string) error {
+					if op == "put" && strings.HasPrefix(key, journals) && int(writes.Add(1)) == lost {
+						return backend.ErrUnavailable
+					}
+					return nil
+				},
+			})
+			fill(t, s, "d/a", "d/b")
+			err := newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/d", "/e")
+			hit = int(writes.Load()) >= lost
+			switch got := s.Keys(); {
+			case err == nil && slices.Equal(got, []string{"e/a", "e/b"}):
+			case err != nil && slices.Equal(got, []string{"d/a", "d/b"}) && hit:
+			default:
+				t.Errorf("answer %d: %v: %q", lost, err, got)
+			}
+		})
+	}
 }

@@ -305,22 +305,27 @@ func TestRenameDirRaces(t *testing.T) {
 
 // A single failure is healed at once: either the directory has moved, or it has not.
 func TestRenameDirFault(t *testing.T) {
-	for step, hit := 1, true; hit; step++ {
-		synctest.Test(t, func(t *testing.T) {
-			c := &crash{from: step, to: step}
-			s := mem.New(mem.Config{Fault: c.fail})
-			fill(t, s, "d/a", "d/b/c")
-			tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
-			c.arm(true)
-			err := tree.Rename(t.Context(), "/d", "/e")
-			c.arm(false)
-			hit = c.hit
-			recovered(t, s)
-			got := s.Keys()
-			if moved := slices.Equal(got, []string{"e/a", "e/b/c"}); !moved && (err == nil || !slices.Equal(got, []string{"d/a", "d/b/c"})) {
-				t.Errorf("step %d: %v: %q", step, err, got)
-			}
-		})
+	for _, c := range []struct{ old, moved []string }{
+		{[]string{"d/a", "d/b/c"}, []string{"e/a", "e/b/c"}},
+		{[]string{"d_$folder$"}, []string{"e/"}},
+	} {
+		for step, hit := 1, true; hit; step++ {
+			synctest.Test(t, func(t *testing.T) {
+				fault := &crash{from: step, to: step}
+				s := mem.New(mem.Config{Fault: fault.fail})
+				fill(t, s, c.old...)
+				tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+				fault.arm(true)
+				err := tree.Rename(t.Context(), "/d", "/e")
+				fault.arm(false)
+				hit = fault.hit
+				recovered(t, s)
+				got := s.Keys()
+				if moved := slices.Equal(got, c.moved); !moved && (err == nil || !slices.Equal(got, c.old)) {
+					t.Errorf("step %d: %v: %q", step, err, got)
+				}
+			})
+		}
 	}
 }
 

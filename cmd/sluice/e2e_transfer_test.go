@@ -97,65 +97,6 @@ func TestE2ELargeFile(t *testing.T) {
 	})
 }
 
-// TestE2EPipe uploads from a pipe: nobody knows the length beforehand.
-func TestE2EPipe(t *testing.T) {
-	stores(t, func(t *testing.T, d *daemon) {
-		for _, size := range []int64{0, 1, 5 << 20, 40<<20 + 7} {
-			h := sha256.New()
-			cmd := d.curl("-T", "-", d.url(false, "piped"))
-			cmd.Stdin = io.TeeReader(randomBytes(2, size), h)
-			run(t, cmd)
-			if got := output(t, d.curl(d.url(true, "piped"))); got != hexSum(h) {
-				t.Errorf("%d bytes came back different", size)
-			}
-		}
-	})
-}
-
-// TestE2EMirror sends a tree of 2,000 files with awkward names up with four connections, and down again.
-func TestE2EMirror(t *testing.T) {
-	tree := t.TempDir()
-	r := rand.New(rand.NewPCG(1, 2))
-	names := []string{"plain", "with space", "  two  blanks", `quo"te`, "it's", "ünï-cödé", "日本語", "emoji 🚰", "percent%20", "plus+and&", "semi;colon", "[brackets]", "tilde~", "hash#", "back\\slash", "comma,", "e\u0301 decomposed", "-dash", "dots..", "a=b", "caf\u00e9"}
-	dirs := []string{""}
-	for i := range 60 {
-		parent := dirs[r.IntN(len(dirs))]
-		if strings.Count(parent, "/") < 5 {
-			dirs = append(dirs, filepath.Join(parent, fmt.Sprintf("%s %d", names[i%len(names)], i)))
-		}
-	}
-	for i := range 2000 {
-		dir := filepath.Join(tree, dirs[i%len(dirs)])
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		content := make([]byte, r.IntN(3000))
-		for j := range content {
-			content[j] = byte(r.Uint32())
-		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s.%d", names[r.IntN(len(names))], i)), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stores(t, func(t *testing.T, d *daemon) {
-		down := t.TempDir()
-		run(t, d.lftp(false, fmt.Sprintf("mirror -R --parallel=4 %q /tree", tree)))
-		run(t, d.lftp(true, fmt.Sprintf("mirror --parallel=4 /tree %q", down)))
-		run(t, exec.Command("diff", "-r", tree, down))
-		if strings.Contains(d.log.String(), `"code":426`) {
-			t.Error("transfers that nobody cut off ended in 426")
-		}
-	})
-}
-
-// TestE2EPython runs the commands of Python's ftplib.
-func TestE2EPython(t *testing.T) {
-	stores(t, func(t *testing.T, d *daemon) {
-		cmd := exec.Command(tool(t, "python3"), "testdata/ftplib_client.py", fmt.Sprint(d.explicit), d.ca, user, password)
-		t.Log(run(t, cmd))
-	})
-}
-
 // TestE2EIPv6 serves a client over IPv6, where only EPSV works.
 func TestE2EIPv6(t *testing.T) {
 	d := start(t, nil)

@@ -1,0 +1,66 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"sluice/backend"
+)
+
+// undo removes the copies. See rollback.
+func (m *move) undo(ctx context.Context, before time.Time) error {
+	if err := patient(ctx, func() error { return m.save(ctx, undoing) }); err != nil {
+		return err
+	}
+	return m.rollback(ctx, before)
+}
+
+// unmark deletes what marks a directory, unless it has become a file.
+func unmark(ctx context.Context, store backend.Store, key string) error {
+	obj, err := store.Stat(ctx, key)
+	switch {
+	case errors.Is(err, backend.ErrNotExist), err == nil && !isMark(obj):
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := deleteVersion(ctx, store, obj); !errors.Is(err, backend.ErrChanged) {
+		return err
+	}
+	return nil // somebody else's by now
+}
+
+// isMark reports whether an object marks a directory.
+func isMark(obj backend.Object) bool {
+	return strings.HasSuffix(obj.Key, "/") || strings.HasSuffix(obj.Key, folderSuffix) || isFolder(obj)
+}
+
+// rollback deletes the copies whose source is still what was to be copied. A copy written after the time before, if that is given, is taken for
+// somebody else's.
+func (m *move) rollback(ctx context.Context, before time.Time) error {
+	if m.made {
+		return patient(ctx, func() error { return unmark(ctx, m.store, m.To) })
+	}
+	intact := map[string]bool{}
+	if err := m.match(ctx, m.From, func(it *item, row backend.Object) { intact[it.Rel] = it.ETag == row.ETag }); err != nil {
+		return err
+	}
+	there, err := m.copies(ctx)
+	if err != nil {
+		return err
+	}
+	return m.each(ctx, there, func(ctx context.Context, it *item) error {
+		if !intact[it.Rel] || !before.IsZero() && it.source.Updated.After(before) {
+			return nil
+		}
+		return patient(ctx, func() error {
+			err := deleteVersion(ctx, m.store, backend.Object{Key: m.To + it.Rel, ETag: it.copied})
+			if errors.Is(err, backend.ErrChanged) {
+				return nil // somebody else's by now
+			}
+			return err
+		})
+	})
+}
