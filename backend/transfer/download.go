@@ -81,12 +81,19 @@ func (r *reader) Read(p []byte) (int, error) {
 	return len(b), err
 }
 
+// scanty is how much is copied at once where the Budget has no more: what a TLS record holds.
+const scanty = 16 << 10
+
 // WriteTo implements io.WriterTo. What was fetched ahead is written from where it lies.
 func (r *reader) WriteTo(w io.Writer) (int64, error) {
 	var written int64
-	buf := r.budget.buffer(2 * chunk)
-	defer r.budget.recycle(buf)
-	buf = buf[:cap(buf)]
+	var buf []byte
+	if l := r.budget.tryLease(2*chunk, r.budget.size/2); l != nil {
+		defer l.free()
+		buf = l.p[:cap(l.p)]
+	} else {
+		buf = make([]byte, scanty)
+	}
 	for {
 		b, err := r.some(buf)
 		if err == io.EOF {

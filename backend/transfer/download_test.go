@@ -170,7 +170,7 @@ func TestOpenWindow(t *testing.T) {
 		{"little memory", 10 * time.Millisecond, 0, 6 * mib, 8, 40, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b := NewBudget(c.memory)
+			b := NewBudget(c.memory, 0)
 			before := s.Count("open")
 			start := time.Now()
 			r, _, err := New(Config{Budget: b}).Open(t.Context(), slowStore{s, c.store}, "k", OpenOptions{})
@@ -203,7 +203,7 @@ func TestOpenWindowNarrows(t *testing.T) {
 	s := mem.New(mem.Config{})
 	mustPut(t, s, "k", make([]byte, size))
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(0)
+		b := NewBudget(0, 0)
 		r, _, err := New(Config{Budget: b}).Open(t.Context(), slowStore{s, time.Millisecond}, "k", OpenOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -262,7 +262,7 @@ func TestOpenClose(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
-				b := NewBudget(0)
+				b := NewBudget(0, 0)
 				r, _, err := New(Config{Budget: b}).Open(ctx, slowStore{s, time.Millisecond}, "k", OpenOptions{})
 				if err != nil {
 					t.Fatal(err)

@@ -81,7 +81,8 @@ type upload struct {
 	segments []*stream      // the last one may be growing
 	parts    int            // read from r so far
 	total    int64          // bytes of the file so far, head included
-	quick    bool           // the last part filled within a second
+	joined   bool           // the Budget has let it in
+	quick    bool           // the last part came at quickRate
 	peeked   []byte         // read from r beyond the first part
 	ended    bool           // r has returned io.EOF
 	failed   bool           // r has returned another error
@@ -152,11 +153,15 @@ func (e *Engine) upload(ctx context.Context, u *upload) (backend.Object, error) 
 	return obj, nil
 }
 
-// free gives the rest back.
+// free gives back what the upload has of the Budget.
 func (u *upload) free() {
 	if u.rest != nil {
 		u.rest.free()
 		u.rest = nil
+	}
+	if u.joined {
+		u.budget.leave()
+		u.joined = false
 	}
 }
 
