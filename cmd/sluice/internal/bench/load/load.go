@@ -165,8 +165,21 @@ func (s *Session) transfer(ctx context.Context, command string, f func(data net.
 
 // Store uploads size bytes of the content.
 func (s *Session) Store(ctx context.Context, name string, size int64) error {
+	return s.StoreUntil(ctx, name, size, 0, nil)
+}
+
+// StoreUntil uploads size bytes of the content and waits before the last ones, of which there are rest. A wait that fails breaks the upload off.
+func (s *Session) StoreUntil(ctx context.Context, name string, size, rest int64, wait func() error) error {
 	return s.transfer(ctx, "STOR "+name, func(data net.Conn) error {
-		if err := content.Write(chunks{data}, 0, size); err != nil {
+		if err := content.Write(chunks{data}, 0, size-rest); err != nil {
+			return err
+		}
+		if wait != nil {
+			if err := wait(); err != nil {
+				return err
+			}
+		}
+		if err := content.Write(chunks{data}, size-rest, rest); err != nil {
 			return err
 		}
 		secure, ok := data.(*tls.Conn)
