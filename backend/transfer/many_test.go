@@ -204,6 +204,8 @@ func TestBudgetKeeps(t *testing.T) {
 		l.free()
 		other.free()
 		time.Sleep(2*sweepTime + time.Second)
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		if b.idle != 0 || b.timer != nil || b.used != 0 {
 			t.Errorf("%d are kept for ever", b.idle)
 		}
