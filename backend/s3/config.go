@@ -100,10 +100,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		config.WithHTTPClient(client),
 		config.WithLogger(logging.Nop{}), // it writes to standard error past the program's log, what errors say as well
 		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
+			standard := retry.NewStandard(func(o *retry.StandardOptions) {
 				// One quota for the whole client would make a burst of 503 fail transfers that could have waited.
 				o.RateLimiter, o.MaxAttempts, o.MaxBackoff = ratelimit.None, 8, 20*time.Second
 			})
+			return retry.AddWithErrorCodes(standard, "BadDigest", "XAmzContentChecksumMismatch", "IncompleteBody") // damaged on the way
 		}),
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
