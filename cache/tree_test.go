@@ -18,7 +18,7 @@ func TestTree(t *testing.T) {
 	for name, cfg := range map[string]mem.Config{"metadata in rows": {}, "none in rows": {Caps: &rowsOnly, Page: 3}, "moves": {Caps: &moves, Page: 2}} {
 		t.Run(name, func(t *testing.T) {
 			n := 0
-			c := rows(3, Config{})
+			c := chunked(3, Config{})
 			vfstest.Run(t, func(*rapid.T) (backend.Store, string) {
 				n++
 				return c.Wrap(fmt.Sprint(n), mem.New(cfg)), ""

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"sluice/backend"
 )
@@ -81,7 +82,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	case opts.Offset > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", opts.Offset))
 	}
-	out, err := s.client.GetObject(ctx, in)
+	out, err := s.client.GetObject(ctx, in, s.tell(in))
 	if err != nil {
 		err = s.wrap(ctx, "open", key, err)
 		if errors.Is(err, backend.ErrRange) {
@@ -108,7 +109,23 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 		ContentType: aws.ToString(out.ContentType), StorageClass: class(out.StorageClass),
 	}
 	o.Metadata, o.ModTime = readMetadata(out.Metadata)
+	if in.Range == nil {
+		o.Checksums = kept(&s3.HeadObjectOutput{
+			ETag: out.ETag, ServerSideEncryption: out.ServerSideEncryption, SSECustomerAlgorithm: out.SSECustomerAlgorithm, ChecksumType: out.ChecksumType,
+			ChecksumCRC32: out.ChecksumCRC32, ChecksumCRC32C: out.ChecksumCRC32C, ChecksumCRC64NVME: out.ChecksumCRC64NVME,
+			ChecksumSHA1: out.ChecksumSHA1, ChecksumSHA256: out.ChecksumSHA256,
+		}, s.cfg.Bucket)
+	}
 	return &body{ReadCloser: out.Body, ctx: ctx, store: s, key: key, request: requestOf(out.ResultMetadata)}, o, nil
+}
+
+// tell asks for the checksum of an object that is read as a whole. The SDK is not to know: it would read the bytes once more.
+func (s *Store) tell(in *s3.GetObjectInput) func(*s3.Options) {
+	return func(o *s3.Options) {
+		if in.Range == nil && s.sum != noSum {
+			o.APIOptions = append(o.APIOptions, smithyhttp.AddHeaderValue("X-Amz-Checksum-Mode", "ENABLED"))
+		}
+	}
 }
 
 // openEnd answers a range that holds no byte: S3 refuses it even where it begins at the end.

@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"testing"
 
@@ -188,5 +190,27 @@ func TestEdit(t *testing.T) {
 		if err != nil || o.ContentType != "a/b" || m.Count("copypart") != c.parts || !bytes.Equal(content(t, m, "k"), pattern(100)) {
 			t.Errorf("%s: %+v, %v, %d parts", name, o, err, m.Count("copypart"))
 		}
+	}
+}
+
+// What is read of an object to be sent again is compared with what the store keeps of it, the bytes behind it included.
+func TestAppendVerified(t *testing.T) {
+	caps := mem.DefaultCaps()
+	caps.MinPart = 1 << 20
+	s := mem.New(mem.Config{Caps: &caps})
+	data := pattern(1000)
+	base := mustPut(t, s, "k", data)
+	sums := map[string][]byte{"CRC32": binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(data))}
+	for _, at := range []int64{3, 500, 999} {
+		_, err := New(Config{}).Append(t.Context(), damaged{s, sums, at}, base, 500, bytes.NewReader([]byte("more")), UploadOptions{})
+		if !errors.Is(err, backend.ErrUnavailable) || !bytes.Equal(content(t, s, "k"), data) {
+			t.Errorf("damaged at %d: %v", at, err)
+		}
+	}
+	if _, err := New(Config{}).Append(t.Context(), damaged{s, sums, -1}, base, 500, bytes.NewReader([]byte("more")), UploadOptions{}); err != nil {
+		t.Error(err)
+	}
+	if got := content(t, s, "k"); string(got) != string(data[:500])+"more" {
+		t.Errorf("%d bytes", len(got))
 	}
 }

@@ -14,44 +14,75 @@ import (
 // DefaultMemory is the size of the Budget of an Engine that was given none.
 const DefaultMemory = 256 << 20
 
-// Budget is the memory that the buffers of all transfers share. What it hands out is counted by the capacity of the
-// buffers, which grow as bytes arrive.
+// Budget is the memory that all transfers share. It counts the capacity of their buffers, which grow as bytes arrive, what is kept
+// for the next ones, and for each upload what that costs besides.
 //
 // It cannot deadlock: a part that can be shipped is shipped rather than kept waiting for memory, and of those transfers
 // whose part is still too small to be shipped one at a time, the fullest, may draw beyond the size until its part has
 // returned. So the size is exceeded by less than twice one smallest part.
+//
+// Nor do clients that have filled their buffers and send no more keep others from sending: large buffers leave an eighth of the size to small
+// ones, and if who draws beyond the size does not return within five seconds, the next one may, up to another eighth.
 type Budget struct {
-	size  int64
-	pools [bits.UintSize]sync.Pool // of *[]byte, by power of two
+	size     int64
+	overhead int64         // of an upload
+	little   int64         // capacity up to which a buffer is small
+	seats    chan struct{} // one per upload where there is an overhead, which takes two thirds of the size at most
 
 	mu        sync.Mutex
-	used      int64     // bytes handed out
+	used      int64     // bytes counted, but for the idle ones
+	fixed     int64     // of these, overhead
+	large     int64     // of these, in buffers that are not small
 	peak      int64     // the most that used ever was
-	overdrawn bool      // somebody draws beyond the size
+	overdrawn int       // how many draw beyond the size and are not late
 	waiters   []*waiter // in order of arrival
+
+	idle   int64                  // bytes that the process has and nobody uses
+	free   [bits.UintSize][]*slab // that nobody has, by power of two
+	spare  [bits.UintSize]int     // the fewest of them since the last sweep
+	leased map[*slab]bool
+	timer  *time.Timer // of the next sweep; nil: there is none
 }
+
+// demand is a buffer of size bytes for one of held bytes, which may be none, and what is counted besides.
+type demand struct{ held, size, fixed int64 }
+
+func (d demand) bytes() int64 { return d.size - d.held + d.fixed }
 
 type waiter struct {
-	n, held int64     // bytes wanted, bytes in hand
-	granted chan bool // gets one value: whether the grant is the overdraft
+	demand
+	granted chan *overdraft // gets one value: nil where the grant is none
 }
 
-// NewBudget returns a Budget of size bytes; 0 means DefaultMemory.
-func NewBudget(size int64) *Budget {
+// overdraft is that somebody draws beyond the size.
+type overdraft struct {
+	timer *time.Timer // of overdraftTime
+	ended bool        // it has been returned, or is late
+}
+
+// overdraftTime is when an overdraft is late.
+const overdraftTime = 5 * time.Second
+
+// NewBudget returns a Budget of size bytes; 0 means DefaultMemory. overhead is what an upload costs besides its buffers.
+func NewBudget(size, overhead int64) *Budget {
 	if size <= 0 {
 		size = DefaultMemory
 	}
-	return &Budget{size: size}
+	b := &Budget{size: size, overhead: overhead, little: max(chunk, min(1<<20, size/64)), leased: map[*slab]bool{}}
+	if overhead > 0 {
+		b.seats = make(chan struct{}, max(1, size/3*2/overhead))
+	}
+	return b
 }
 
-// Used returns the bytes in buffers now.
+// Used returns the bytes that transfers have now.
 func (b *Budget) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used
 }
 
-// Peak returns the most bytes that were ever in buffers at once.
+// Peak returns the most bytes that transfers ever had at once.
 func (b *Budget) Peak() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,28 +92,44 @@ func (b *Budget) Peak() int64 {
 // Size returns the bytes that the Budget was made with.
 func (b *Budget) Size() int64 { return b.size }
 
-// try takes n bytes if they are free, nobody waits, and no more than limit bytes are then in use.
-func (b *Budget) try(n, limit int64) bool {
+// heavy is what a buffer of n bytes counts for large.
+func (b *Budget) heavy(n int64) int64 {
+	if n <= b.little {
+		return 0
+	}
+	return n
+}
+
+// fits reports whether a demand can be met within limit bytes. Where no buffer is out, any can. mu is held.
+func (b *Budget) fits(d demand, limit int64) bool {
+	if b.used == b.fixed {
+		return true
+	}
+	return b.used+d.bytes() <= limit && (d.size <= b.little || b.large+b.heavy(d.size)-b.heavy(d.held) <= b.size-b.size/8)
+}
+
+// try takes what is demanded if nobody waits, and no more than limit bytes are then in use.
+func (b *Budget) try(d demand, limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiters) > 0 || b.used+n > limit {
+	if len(b.waiters) > 0 || b.used+d.bytes() > limit || !b.fits(d, limit) {
 		return false
 	}
-	b.add(n)
+	b.take(d)
 	return true
 }
 
-// wait takes n bytes, waiting for them until ctx ends. A caller who holds bytes that it cannot give back without more
-// says so by held > 0: it may be granted the overdraft, which wait then reports.
-func (b *Budget) wait(ctx context.Context, n, held int64) (overdraft bool, err error) {
-	w := &waiter{n: n, held: held, granted: make(chan bool, 1)}
+// wait takes what is demanded, waiting for it until ctx ends. A caller who holds bytes, which it cannot give back without more,
+// may be granted an overdraft, which wait then returns.
+func (b *Budget) wait(ctx context.Context, d demand) (*overdraft, error) {
+	w := &waiter{demand: d, granted: make(chan *overdraft, 1)}
 	b.mu.Lock()
 	b.waiters = append(b.waiters, w)
 	b.serve()
 	b.mu.Unlock()
 	select {
-	case overdraft = <-w.granted:
-		return overdraft, nil
+	case o := <-w.granted:
+		return o, nil
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
@@ -90,29 +137,50 @@ func (b *Budget) wait(ctx context.Context, n, held int64) (overdraft bool, err e
 	if i := slices.Index(b.waiters, w); i >= 0 {
 		b.waiters = slices.Delete(b.waiters, i, i+1)
 		b.serve() // whoever stood behind may need less
-		return false, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	return <-w.granted, nil // granted just now
 }
 
-// give returns n bytes, and the overdraft if the caller had it.
-func (b *Budget) give(n int64, overdraft bool) {
+// give returns what was taken, the overdraft if the caller had one, and the slab if there is one.
+func (b *Budget) give(d demand, o *overdraft, s *slab) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.used -= n
-	if overdraft {
-		b.overdrawn = false
+	b.used -= d.bytes()
+	b.fixed -= d.fixed
+	b.large -= b.heavy(d.size) - b.heavy(d.held)
+	if o != nil {
+		o.timer.Stop()
+		b.end(o)
 	}
-	b.serve()
+	if s != nil {
+		b.keep(s)
+	}
+	if !b.serve() {
+		b.shed()
+	}
 }
 
-// serve grants what can be granted, in order of arrival. mu is held.
-func (b *Budget) serve() {
-	for len(b.waiters) > 0 && (b.used+b.waiters[0].n <= b.size || b.used == 0) {
-		b.grant(0, false)
+// serve grants what can be granted, in order of arrival, and reports whether there was anything. Where one must wait, what stands behind it and is small may
+// have the eighth of the size that large ones leave alone. mu is held.
+func (b *Budget) serve() (served bool) {
+	blocked := false
+	for i := 0; i < len(b.waiters); {
+		d := b.waiters[i].demand
+		ok := b.fits(d, b.size)
+		if blocked {
+			ok = ok && d.size <= b.little && b.used-b.large-b.fixed+d.size-d.held <= b.size/8
+		}
+		if ok {
+			b.grant(i, nil)
+			served = true
+		} else {
+			blocked = true
+			i++
+		}
 	}
-	if b.overdrawn || len(b.waiters) == 0 {
-		return
+	if b.overdrawn > 0 || len(b.waiters) == 0 {
+		return served
 	}
 	fullest := 0
 	for i, w := range b.waiters {
@@ -120,107 +188,70 @@ func (b *Budget) serve() {
 			fullest = i
 		}
 	}
-	if b.waiters[fullest].held > 0 {
-		b.overdrawn = true
-		b.grant(fullest, true)
+	if b.waiters[fullest].held == 0 || b.used > b.size+b.size/8 {
+		return served
+	}
+	o := &overdraft{}
+	o.timer = time.AfterFunc(overdraftTime, func() { b.delayed(o) })
+	b.overdrawn++
+	b.grant(fullest, o)
+	return true
+}
+
+// delayed lets somebody else draw beyond the size.
+func (b *Budget) delayed(o *overdraft) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.end(o)
+	b.serve()
+}
+
+// end makes room for another overdraft, at the first call. mu is held.
+func (b *Budget) end(o *overdraft) {
+	if !o.ended {
+		o.ended = true
+		b.overdrawn--
 	}
 }
 
-func (b *Budget) grant(i int, overdraft bool) {
+func (b *Budget) grant(i int, o *overdraft) {
 	w := b.waiters[i]
 	b.waiters = slices.Delete(b.waiters, i, i+1)
-	b.add(w.n)
-	w.granted <- overdraft
+	b.take(w.demand)
+	w.granted <- o
 }
 
-func (b *Budget) add(n int64) {
-	b.used += n
+func (b *Budget) take(d demand) {
+	b.used += d.bytes()
+	b.fixed += d.fixed
+	b.large += b.heavy(d.size) - b.heavy(d.held)
 	b.peak = max(b.peak, b.used)
 }
 
-// chunk is the capacity that a buffer starts with. Up to there, capacities double from chunk, so that the pools serve them.
-const chunk = 64 << 10
-
-// lease is a buffer whose capacity is counted by a Budget.
-type lease struct {
-	b         *Budget
-	p         []byte
-	overdraft bool
-}
-
-// admit returns an empty lease of n bytes to a transfer that holds nothing. It waits for the memory, but no longer than
-// patience if that is not 0.
-func (b *Budget) admit(ctx context.Context, n int64, patience time.Duration) (*lease, error) {
-	if !b.try(n, b.size) {
-		if patience > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeoutCause(ctx, patience, errFull)
-			defer cancel()
-		}
-		if _, err := b.wait(ctx, n, 0); err != nil {
-			return nil, err
+// join is admit for an upload that begins, with a buffer of n bytes. leave must follow unless there was an error.
+func (b *Budget) join(ctx context.Context, n, limit int64, patience time.Duration) (*lease, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errFull)
+	defer cancel()
+	if b.seats != nil {
+		select {
+		case b.seats <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
-	return &lease{b: b, p: b.buffer(n)}, nil
+	l, err := b.admit(ctx, demand{size: n, fixed: b.overhead}, limit)
+	if err != nil && b.seats != nil {
+		<-b.seats
+	}
+	return l, err
+}
+
+// leave returns what join has taken but for the buffer.
+func (b *Budget) leave() {
+	if b.seats != nil {
+		b.give(demand{fixed: b.overhead}, nil, nil)
+		<-b.seats
+	}
 }
 
 var errFull = fmt.Errorf("transfer buffers exhausted: %w", backend.ErrUnavailable)
-
-// tryLease returns an empty lease of n bytes if that leaves at least spare bytes free, otherwise nil.
-func (b *Budget) tryLease(n, spare int64) *lease {
-	if !b.try(n, b.size-spare) {
-		return nil
-	}
-	return &lease{b: b, p: b.buffer(n)}
-}
-
-// grow raises the capacity to n bytes. It returns false where the memory is not free, unless must is set: then it waits
-// for it until ctx ends.
-func (l *lease) grow(ctx context.Context, n int64, must bool) (bool, error) {
-	more := n - int64(cap(l.p))
-	switch {
-	case l.b.try(more, l.b.size):
-	case !must:
-		return false, nil
-	case l.overdraft:
-		l.b.mu.Lock()
-		l.b.add(more)
-		l.b.mu.Unlock()
-	default:
-		overdraft, err := l.b.wait(ctx, more, int64(cap(l.p)))
-		if err != nil {
-			return false, err
-		}
-		l.overdraft = overdraft
-	}
-	old := l.p
-	l.p = append(l.b.buffer(n), old...)
-	l.b.recycle(old)
-	return true, nil
-}
-
-// free returns the memory. The bytes must not be used any more.
-func (l *lease) free() {
-	n := int64(cap(l.p))
-	l.b.recycle(l.p)
-	l.p = nil
-	l.b.give(n, l.overdraft)
-}
-
-// buffer returns an empty slice with a capacity of exactly n.
-func (b *Budget) buffer(n int64) []byte {
-	if pooled(n) {
-		if p, ok := b.pools[bits.Len64(uint64(n))].Get().(*[]byte); ok {
-			return (*p)[:0]
-		}
-	}
-	return make([]byte, 0, n)
-}
-
-func (b *Budget) recycle(p []byte) {
-	if n := int64(cap(p)); pooled(n) {
-		b.pools[bits.Len64(uint64(n))].Put(&p)
-	}
-}
-
-func pooled(n int64) bool { return n >= chunk && n&(n-1) == 0 }

@@ -20,7 +20,7 @@ func TestBudgetSharedByMany(t *testing.T) {
 		caps := mem.DefaultCaps()
 		caps.MinPart = part / 2
 		s := mem.New(mem.Config{Caps: &caps, Delay: func(string, string) time.Duration { return 20 * time.Millisecond }})
-		b := NewBudget(budget)
+		b := NewBudget(budget, 0)
 		e := New(Config{Budget: b, PartSize: part, Patience: time.Hour})
 		var wg sync.WaitGroup
 		for i := range 40 {
@@ -78,10 +78,10 @@ func TestBudgetSlowUploads(t *testing.T) {
 // Where every upload holds memory and none has enough for a part, the fullest goes on.
 func TestBudgetOverdraft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(100)
+		b := NewBudget(100, 0)
 		leases := []*lease{}
 		for _, n := range []int64{30, 50, 20} {
-			l, err := b.admit(t.Context(), n, 0)
+			l, err := b.admit(t.Context(), demand{size: n}, 100)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,22 +127,22 @@ func TestBudgetOverdraft(t *testing.T) {
 		}
 		wg.Wait()
 		leases[2].free()
-		if b.Used() != 0 || b.overdrawn {
-			t.Errorf("%d bytes left, overdrawn %v", b.Used(), b.overdrawn)
+		if b.Used() != 0 || b.overdrawn != 0 {
+			t.Errorf("%d bytes left, overdrawn %d", b.Used(), b.overdrawn)
 		}
 	})
 }
 
 func TestBudgetWaitCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(100)
-		hog, _ := b.admit(t.Context(), 90, 0)
+		b := NewBudget(100, 0)
+		hog, _ := b.admit(t.Context(), demand{size: 90}, 100)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		large := make(chan error, 1)
-		go func() { _, err := b.admit(ctx, 50, 0); large <- err }()
+		go func() { _, err := b.admit(ctx, demand{size: 50}, 100); large <- err }()
 		synctest.Wait()
 		small := make(chan *lease, 1)
-		go func() { l, _ := b.admit(t.Context(), 10, 0); small <- l }()
+		go func() { l, _ := b.admit(t.Context(), demand{size: 10}, 100); small <- l }()
 		synctest.Wait()
 		if len(small) > 0 {
 			t.Error("jumped the queue")
@@ -153,12 +153,12 @@ func TestBudgetWaitCancelled(t *testing.T) {
 		}
 		(<-small).free() // did not fit behind the large one, does now
 		hog.free()
-		if l, err := b.admit(t.Context(), 1000, 0); err != nil || b.Used() != 1000 {
+		if l, err := b.admit(t.Context(), demand{size: 1000}, 100); err != nil || b.Used() != 1000 {
 			t.Errorf("larger than the budget, with all of it free: %v", err)
 		} else {
 			l.free()
 		}
-		_, err := b.admit(canceled(t), 1000, 0)
+		_, err := b.admit(canceled(t), demand{size: 1000}, 100)
 		if b.Used() != 0 && err != nil {
 			t.Errorf("leaked %d", b.Used())
 		}
@@ -172,7 +172,7 @@ func canceled(t *testing.T) context.Context {
 }
 
 func TestBudgetDownloadsLeaveHalf(t *testing.T) {
-	b := NewBudget(100)
+	b := NewBudget(100, 0)
 	if l := b.tryLease(51, 50); l != nil {
 		t.Error("more than half")
 	}

@@ -20,7 +20,7 @@ type OpenOptions struct {
 
 // Open reads an object from an offset. Whatever happens to the object meanwhile, the reader delivers one version of it
 // and all of that, or an error: broken reads are taken up again where they broke, and ErrChanged is the error if the version
-// is gone. ctx governs the whole read; the reader must be closed, but not while a Read runs.
+// is gone. Where the store tells a checksum of the whole object, all of it is compared with that before the last bytes are delivered. ctx governs the whole read; the reader must be closed, but not while a Read runs.
 //
 // The reader is one request that streams, as long as the store keeps up with whoever reads. A reader that mostly waits for the
 // store gets up to Parallel ranges fetched ahead, while the Budget has memory to spare. It implements io.WriterTo.
@@ -38,6 +38,9 @@ func (e *Engine) Open(ctx context.Context, store backend.Store, key string, opts
 	if opts.Length > 0 {
 		r.end = min(r.end, opts.Offset+opts.Length)
 	}
+	if opts.Offset == 0 && r.end == obj.Size {
+		r.sum = verify(obj)
+	}
 	r.stop = r.end
 	r.look()
 	e.downloads.Add(1)
@@ -52,6 +55,7 @@ type reader struct {
 	store  backend.Store
 	key    string
 	etag   string
+	sum    *verifier // nil: there is nothing to compare with
 	closed bool
 	failed error // what every further Read returns
 
@@ -81,12 +85,19 @@ func (r *reader) Read(p []byte) (int, error) {
 	return len(b), err
 }
 
+// scanty is how much is copied at once where the Budget has no more: what a TLS record holds.
+const scanty = 16 << 10
+
 // WriteTo implements io.WriterTo. What was fetched ahead is written from where it lies.
 func (r *reader) WriteTo(w io.Writer) (int64, error) {
 	var written int64
-	buf := r.budget.buffer(2 * chunk)
-	defer r.budget.recycle(buf)
-	buf = buf[:cap(buf)]
+	var buf []byte
+	if l := r.budget.tryLease(2*chunk, r.budget.size/2); l != nil {
+		defer l.free()
+		buf = l.p[:cap(l.p)]
+	} else {
+		buf = make([]byte, scanty)
+	}
 	for {
 		b, err := r.some(buf)
 		if err == io.EOF {
@@ -122,8 +133,7 @@ func (r *reader) some(buf []byte) (b []byte, err error) {
 			r.stop = r.end
 			r.look()
 		}
-		if len(b) > 0 {
-			r.pos += int64(len(b))
+		if len(b) > 0 && r.counts(b) {
 			return b, nil
 		}
 	}
@@ -131,6 +141,21 @@ func (r *reader) some(buf []byte) (b []byte, err error) {
 		return nil, io.EOF
 	}
 	return nil, fmt.Errorf("read %s at %d: %w", r.key, r.pos, r.failed)
+}
+
+// counts moves on by b, unless that is the end and the whole is not what the store keeps.
+func (r *reader) counts(b []byte) bool {
+	if r.sum != nil {
+		_, _ = r.sum.Write(b)
+		if r.pos+int64(len(b)) == r.end {
+			r.failed = r.sum.check()
+		}
+	}
+	if r.failed != nil {
+		return false
+	}
+	r.pos += int64(len(b))
+	return true
 }
 
 // stream reads from the body. Where the body breaks, it returns nothing, and an error only if there is no more point in trying.

@@ -3,12 +3,16 @@ package transfer
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/minio/crc64nvme"
 
 	"sluice/backend"
 	"sluice/backend/mem"
@@ -170,7 +174,7 @@ func TestOpenWindow(t *testing.T) {
 		{"little memory", 10 * time.Millisecond, 0, 6 * mib, 8, 40, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b := NewBudget(c.memory)
+			b := NewBudget(c.memory, 0)
 			before := s.Count("open")
 			start := time.Now()
 			r, _, err := New(Config{Budget: b}).Open(t.Context(), slowStore{s, c.store}, "k", OpenOptions{})
@@ -203,7 +207,7 @@ func TestOpenWindowNarrows(t *testing.T) {
 	s := mem.New(mem.Config{})
 	mustPut(t, s, "k", make([]byte, size))
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(0)
+		b := NewBudget(0, 0)
 		r, _, err := New(Config{Budget: b}).Open(t.Context(), slowStore{s, time.Millisecond}, "k", OpenOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -262,7 +266,7 @@ func TestOpenClose(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
-				b := NewBudget(0)
+				b := NewBudget(0, 0)
 				r, _, err := New(Config{Budget: b}).Open(ctx, slowStore{s, time.Millisecond}, "k", OpenOptions{})
 				if err != nil {
 					t.Fatal(err)
@@ -281,5 +285,68 @@ func TestOpenClose(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// damaged is a store that tells checksums, and bodies with a wrong byte at some place.
+type damaged struct {
+	backend.Store
+	sums map[string][]byte
+	at   int64 // -1: none
+}
+
+func (d damaged) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
+	body, obj, err := d.Store.Open(ctx, key, opts)
+	if err != nil {
+		return nil, obj, err
+	}
+	obj.Checksums = d.sums
+	p, err := io.ReadAll(body)
+	if i := d.at - opts.Offset; err == nil && d.at >= 0 && i >= 0 && i < int64(len(p)) {
+		p = bytes.Clone(p)
+		p[i] ^= 4
+	}
+	return io.NopCloser(bytes.NewReader(p)), obj, errors.Join(err, body.Close())
+}
+
+// What was damaged on the way is found where the store tells a checksum, before the reader comes to its end.
+func TestDownloadVerified(t *testing.T) {
+	s := mem.New(mem.Config{})
+	data := pattern(5 << 20)
+	mustPut(t, s, "k", data)
+	crc := crc64nvme.Checksum(data)
+	for name, sum := range map[string][]byte{
+		"CRC64NVME": binary.BigEndian.AppendUint64(nil, crc),
+		"CRC32C":    binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))),
+		"CRC32":     binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(data)),
+		"MD5":       {1},
+	} {
+		for _, at := range []int64{-1, 0, 4_000_000, 5<<20 - 1} {
+			r, _, err := New(Config{}).Open(t.Context(), damaged{s, map[string][]byte{name: sum}, at}, "k", OpenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(r)
+			if _, again := r.Read(make([]byte, 1)); err != nil && !errors.Is(again, backend.ErrUnavailable) {
+				t.Errorf("%s: read on: %v", name, again)
+			}
+			r.Close()
+			switch {
+			case at < 0 || name == "MD5":
+				if err != nil || len(got) != len(data) {
+					t.Errorf("%s: %d bytes, %v", name, len(got), err)
+				}
+			case !errors.Is(err, backend.ErrUnavailable) || len(got) >= len(data):
+				t.Errorf("%s: damaged at %d: %d bytes, %v", name, at, len(got), err)
+			}
+		}
+	}
+	r, _, err := New(Config{}).Open(t.Context(), damaged{s, map[string][]byte{"CRC32": {1, 2, 3, 4}}, -1}, "k", OpenOptions{Offset: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data[1:]) {
+		t.Errorf("a part of it: %d bytes, %v", len(got), err)
 	}
 }

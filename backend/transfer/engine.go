@@ -4,12 +4,12 @@
 //
 // # Memory
 //
-// A Store takes a part as one slice, so that it can send it again. A part buffer begins with 64 KiB and doubles, up to the size of the
-// part, as bytes arrive: a thousand slow uploads cost at most twice what they have sent. That copies each byte about once, which is
-// nothing beside the TLS that it came through; an upload whose last part filled within a second has shown that it is quick, and gets
-// the next buffer whole. Go slices from pools do this everywhere; memory mapped lazily would save the copies on some systems alone.
+// A Store takes a part as one slice, so that it can send it again. A part buffer begins with 64 KiB and grows by a quarter, up to the size
+// of the part, as bytes arrive: a thousand slow uploads cost little more than what they have sent. An upload that has brought its last part at a mebibyte
+// a second gets the next buffer whole, and waits for one: then they go from hand to hand as they are. On Linux a buffer grows where it lies, since its pages
+// come into being when they are written; elsewhere it is copied to a Go slice twice as long.
 //
-// Every buffer is counted by one Budget. When it is used up, readers are simply not read, which slows their senders down. See Budget for
+// Every buffer is counted by one Budget, those that wait to be used again too. When it is used up, readers are simply not read, which slows their senders down. See Budget for
 // why that cannot end in a deadlock.
 //
 // # Large files
@@ -75,7 +75,7 @@ const maxKnown = 10_000
 // New returns an Engine.
 func New(cfg Config) *Engine {
 	if cfg.Budget == nil {
-		cfg.Budget = NewBudget(0)
+		cfg.Budget = NewBudget(0, 0)
 	}
 	if cfg.PartSize <= 0 {
 		cfg.PartSize = 8 << 20

@@ -63,7 +63,7 @@ func TestRandomTransfers(t *testing.T) {
 			caps := smallCaps()
 			caps.CopyPart = c.roll(4) > 0
 			s := c.store(caps)
-			e := New(Config{PartSize: 10, Budget: NewBudget(int64(50 + c.roll(500)))})
+			e := New(Config{PartSize: 10, Budget: NewBudget(int64(50+c.roll(500)), 0)})
 			old := pattern(c.roll(450))
 			base := mustPut(t, s, "k", old)
 

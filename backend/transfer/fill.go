@@ -10,17 +10,8 @@ import (
 // memory for more is not free. What it had read when it failed comes with the error.
 func (u *upload) fill() (l *lease, eof bool, err error) {
 	limit := u.partSize()
-	if u.quick {
-		l = u.budget.tryLease(limit, 0)
-	}
-	if l == nil {
-		patience := u.cfg.Patience
-		if u.parts > 0 {
-			patience = 0 // let in once, it may wait for as long as it takes
-		}
-		if l, err = u.budget.admit(u.ctx, min(chunk, limit), patience); err != nil {
-			return nil, false, err
-		}
+	if l, err = u.first(limit); err != nil {
+		return nil, false, err
 	}
 	l.p = append(l.p, u.peeked...)
 	u.peeked = nil
@@ -32,7 +23,7 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 				break
 			}
 			enough := int64(n) >= u.smallest()
-			grown, err := l.grow(u.ctx, min(2*int64(n), limit), !enough)
+			grown, err := l.grow(u.ctx, min(int64(n)+max(chunk, int64(n)/4), limit), !enough)
 			if err != nil {
 				return l, false, err
 			}
@@ -49,7 +40,7 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 			return l, false, err
 		}
 	}
-	u.quick = time.Since(start) < time.Second
+	u.quick = float64(len(l.p)) >= quickRate*time.Since(start).Seconds()
 	if u.parts > 0 {
 		return l, false, nil
 	}
@@ -64,6 +55,27 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 		return l, true, nil
 	}
 	return l, false, err
+}
+
+// quickRate is how many bytes a second an upload must bring to get buffers whole.
+const quickRate = 1 << 20
+
+// first returns the buffer that a part of limit bytes begins with.
+func (u *upload) first(limit int64) (l *lease, err error) {
+	n := min(chunk, limit)
+	if !u.joined {
+		l, err = u.budget.join(u.ctx, n, limit, u.cfg.Patience)
+		u.joined = err == nil
+		return l, err
+	}
+	if u.quick {
+		ctx, cancel := context.WithTimeout(u.ctx, u.cfg.Patience) // who holds all may be stuck
+		defer cancel()
+		if l, err = u.budget.admit(ctx, demand{size: limit}, limit); err == nil || u.ctx.Err() != nil {
+			return l, err
+		}
+	}
+	return u.budget.admit(u.ctx, demand{size: n}, limit) // let in once, it may wait for as long as it takes
 }
 
 // read reads at least one byte, or returns an error.

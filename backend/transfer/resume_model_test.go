@@ -93,7 +93,7 @@ func (s story) play(t *testing.T) (faults []string) {
 			base = mustPut(t, store, "k", []byte("old"))
 		}
 		old := content(t, store, "k")
-		cfg := Config{PartSize: 20, Budget: NewBudget(s.Budget)}
+		cfg := Config{PartSize: 20, Budget: NewBudget(s.Budget, 0)}
 		e, kills := New(cfg), 0
 		chapters := append(slices.Clone(s.Chapters), chapter{Bytes: math.MaxInt})
 		for i, c := range chapters {

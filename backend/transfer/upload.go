@@ -46,15 +46,43 @@ func (e *Engine) Append(ctx context.Context, store backend.Store, base backend.O
 	case n > 0:
 		u.spans = spread(nil, base, offset, n)
 	case offset > 0:
-		body, _, err := e.Open(ctx, store, base.Key, OpenOptions{Length: offset, ETag: base.ETag})
+		head := OpenOptions{Length: offset, ETag: base.ETag}
+		if base.Size <= wholeHead {
+			head.Length = 0
+		}
+		body, _, err := e.Open(ctx, store, base.Key, head)
 		if err != nil {
 			return backend.Object{}, fmt.Errorf("append to %s: %w", base.Key, err)
 		}
 		defer body.Close()
-		u.head, u.r = 0, io.MultiReader(body, r)
+		u.head, u.r = 0, io.MultiReader(&beginning{body, offset}, r)
 		u.opts.Size += offset
 	}
 	return e.upload(ctx, u)
+}
+
+// wholeHead is the size up to which all of an object is read where only its beginning is wanted, so that it can be compared with
+// the checksum of the whole before it is sent again.
+const wholeHead = 16 << 20
+
+// beginning delivers n bytes of r and comes to its end when r has come to its own.
+type beginning struct {
+	r io.Reader
+	n int64
+}
+
+func (b *beginning) Read(p []byte) (int, error) {
+	if b.n == 0 {
+		if _, err := io.Copy(io.Discard, b.r); err != nil {
+			return 0, err
+		}
+		return 0, io.EOF
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.n)])
+	if b.n -= int64(n); err == io.EOF && b.n > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // upload is one file on its way into a store.
@@ -81,7 +109,8 @@ type upload struct {
 	segments []*stream      // the last one may be growing
 	parts    int            // read from r so far
 	total    int64          // bytes of the file so far, head included
-	quick    bool           // the last part filled within a second
+	joined   bool           // the Budget has let it in
+	quick    bool           // the last part came at quickRate
 	peeked   []byte         // read from r beyond the first part
 	ended    bool           // r has returned io.EOF
 	failed   bool           // r has returned another error
@@ -152,11 +181,15 @@ func (e *Engine) upload(ctx context.Context, u *upload) (backend.Object, error) 
 	return obj, nil
 }
 
-// free gives the rest back.
+// free gives back what the upload has of the Budget.
 func (u *upload) free() {
 	if u.rest != nil {
 		u.rest.free()
 		u.rest = nil
+	}
+	if u.joined {
+		u.budget.leave()
+		u.joined = false
 	}
 }
 

@@ -225,8 +225,8 @@ func TestUploadCancelled(t *testing.T) {
 func TestUploadFullBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mem.New(mem.Config{})
-		b := NewBudget(chunk)
-		hog, err := b.admit(t.Context(), chunk, 0)
+		b := NewBudget(chunk, 0)
+		hog, err := b.admit(t.Context(), demand{size: chunk}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}

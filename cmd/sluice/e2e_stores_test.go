@@ -36,7 +36,7 @@ type kind struct {
 
 var kinds = []kind{
 	{"file", func(t *testing.T) (*daemon, backend.Store) {
-		d := start(t, nil, resuming)
+		d := start(t, nil)
 		s, err := file.Open(t.Context(), file.Config{Path: d.data})
 		must(t, err)
 		t.Cleanup(func() { must(t, s.Close()) })
@@ -48,20 +48,20 @@ var kinds = []kind{
 			Bucket: g.Bucket, Region: "us-east-1", Endpoint: g.Endpoint, PathStyle: true, AccessKey: g.AccessKey, SecretKey: g.SecretKey,
 		})
 		must(t, err)
-		return start(t, g, resuming), s
+		return start(t, g), s
 	}, true},
 	{"gcs", func(t *testing.T) (*daemon, backend.Store) {
 		g := fakegcs.Start(t)
 		s, err := gcs.Open(t.Context(), gcs.Config{Bucket: g.Bucket, Endpoint: g.Endpoint, Anonymous: true})
 		must(t, err)
-		return startOn(t, place{config: fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true}", g.Bucket, g.Endpoint)}, resuming), s
+		return startOn(t, place{config: fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true}", g.Bucket, g.Endpoint)}), s
 	}, true},
 	{"azure", func(t *testing.T) (*daemon, backend.Store) {
 		a := azurite.Start(t)
 		s, err := azure.Open(t.Context(), azure.Config{Account: a.Account, AccountKey: a.AccountKey, Endpoint: a.Endpoint, Container: a.Container})
 		must(t, err)
 		config := fmt.Sprintf("{type: azure, account: %s, container: %s, endpoint: %q, accountKey: %q}", a.Account, a.Container, a.Endpoint, a.AccountKey)
-		d := startOn(t, place{config: config}, resuming)
+		d := startOn(t, place{config: config})
 		t.Cleanup(func() {
 			if log := d.log.String(); strings.Contains(log, a.AccountKey) || strings.Contains(log, "sig=") {
 				t.Errorf("the log tells secrets:\n%s", log)

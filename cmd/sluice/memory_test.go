@@ -9,13 +9,13 @@ import (
 )
 
 func TestBudget(t *testing.T) {
-	if n := budget(123); n != 123 {
-		t.Errorf("budget(123) = %d", n)
+	if n := newBudget(1250).Size(); n != 1250 {
+		t.Errorf("of 1250 bytes that are given, it takes %d", n)
 	}
 	old := debug.SetMemoryLimit(4 << 20)
 	defer debug.SetMemoryLimit(old)
-	if n := budget(0); n > 1<<20 || n <= 0 {
-		t.Errorf("budget(0) with a limit of 4 MiB = %d, want at most 1 MiB", n)
+	if n := newBudget(0).Size(); n > 1<<20 || n <= 0 {
+		t.Errorf("of a limit of 4 MiB it takes %d bytes, want at most 1 MiB", n)
 	}
 }
 

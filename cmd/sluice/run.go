@@ -59,7 +59,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStores()) }()
-	engine := transfer.New(transfer.Config{Budget: transfer.NewBudget(budget(int64(cfg.Transfer.Memory.Bytes)))})
+	engine := transfer.New(transfer.Config{Budget: newBudget(int64(cfg.Transfer.Memory.Bytes))})
 	users, err := newUsers(cfg, stores, engine)
 	if err != nil {
 		return err

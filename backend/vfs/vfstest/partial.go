@@ -25,8 +25,8 @@ func Partials(t *testing.T, open func(t *rapid.T) (store backend.Store, prefix s
 		store, prefix := open(t)
 		m := &cutter{prefix: prefix, files: map[string]file{}, partials: map[string]map[string]partial{}}
 		engines := []*transfer.Engine{
-			transfer.New(transfer.Config{PartSize: 16, Budget: transfer.NewBudget(1 << 20)}),
-			transfer.New(transfer.Config{PartSize: 24, Budget: transfer.NewBudget(1 << 20)}),
+			transfer.New(transfer.Config{PartSize: 16, Budget: transfer.NewBudget(1<<20, 0)}),
+			transfer.New(transfer.Config{PartSize: 24, Budget: transfer.NewBudget(1<<20, 0)}),
 		}
 		for _, user := range []string{"ann", "bob"} {
 			m.users = append(m.users, user)

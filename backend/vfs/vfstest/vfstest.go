@@ -21,7 +21,7 @@ func Run(t *testing.T, open func(t *rapid.T) (store backend.Store, prefix string
 		store, prefix := open(t)
 		tree, err := vfs.New(vfs.Config{
 			// Buffers so small that some files need parts, where the store permits.
-			Engine: transfer.New(transfer.Config{PartSize: 16, Budget: transfer.NewBudget(1 << 20)}),
+			Engine: transfer.New(transfer.Config{PartSize: 16, Budget: transfer.NewBudget(1<<20, 0)}),
 			Mounts: []vfs.Mount{
 				{Path: "/", Store: store, Prefix: prefix + "root/", Rights: vfs.Full},
 				{Path: "/b/a", Store: store, Prefix: prefix + "other/", Rights: vfs.Full},

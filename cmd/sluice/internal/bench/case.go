@@ -82,7 +82,7 @@ func down(name string, i int) string { return fmt.Sprintf("down/%s-%06d", name, 
 func listed(n, i int) string { return fmt.Sprintf("list/%d-%d", n, i) }
 
 // order is that of the tables.
-var order = map[string]int{"Large files": 0, "Small files": 1, "Listings": 2, slow(20 * time.Millisecond): 3, "Sessions": 4}
+var order = map[string]int{"Large files": 0, "Small files": 1, "Many uploads": 2, "Listings": 3, slow(20 * time.Millisecond): 4, "Sessions": 5}
 
 // benchmarks are all rows, in the order of the tables.
 func benchmarks(opts options) []benchmark {
@@ -97,6 +97,7 @@ func benchmarks(opts options) []benchmark {
 		all = append(all, small(opts, c.name, c.size, c.sessions, c.n, 0)...)
 	}
 	all = append(all, small(opts, "10KB", 10_000, 1, 60, 20*time.Millisecond)...)
+	all = append(all, many(opts)...)
 	all = append(all, lists(opts)...)
 	slices.SortStableFunc(all, func(a, b benchmark) int { return order[a.group] - order[b.group] })
 	return all
@@ -122,10 +123,13 @@ func large(opts options, sessions int, size int64) []benchmark {
 
 // amount writes a size.
 func amount(n int64) string {
-	if n%gib == 0 {
+	switch {
+	case n%gib == 0:
 		return fmt.Sprintf("%d GiB", n/gib)
+	case n%mib == 0:
+		return fmt.Sprintf("%d MiB", n/mib)
 	}
-	return fmt.Sprintf("%d MiB", n/mib)
+	return fmt.Sprintf("%d KiB", n/kib)
 }
 
 // small are benchmarks of n small files for each of some sessions.

@@ -21,6 +21,9 @@ var kinds = []kind{
 	{name: "raw", about: "no server: the client's parts go straight to the null store, without TLS", store: true, start: startRaw},
 }
 
+// buffers is the memory that Sluice is given for what it transfers, in bytes.
+const buffers = 256 * mib
+
 func startSluice(ctx context.Context, k kind, at place) (*server, error) {
 	first, err := free(ctx, 9)
 	if err != nil {
@@ -34,7 +37,8 @@ stores:
 users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}], limits: {sessions: 0, transfers: 0}}
 throttle: {exempt: [127.0.0.0/8]}
-`, address(first), first+1, first+8, at.cert, at.key, bucket, at.store, user, auth.Hash([]byte(password))))
+transfer: {memory: %d}
+`, address(first), first+1, first+8, at.cert, at.key, bucket, at.store, user, auth.Hash([]byte(password)), buffers))
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type options struct {
 	out                  string // where the page goes; empty: it is printed
 	servers, only        string
 	runs, idle           int
-	size, each           int64
+	size, each, many     int64
 	settle               time.Duration
 }
 
@@ -43,6 +43,7 @@ func main() {
 	flag.IntVar(&opts.idle, "idle", 500, "idle sessions whose memory is measured")
 	flag.Int64Var(&opts.size, "size", gib, "`bytes` of a large file")
 	flag.Int64Var(&opts.each, "each", gib, "`bytes` of each large file where there are eight")
+	flag.Int64Var(&opts.many, "many", 256*mib, "`bytes` of each file where there are 64")
 	flag.DurationVar(&opts.settle, "settle", 20*time.Second, "how long sessions are idle before their memory is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

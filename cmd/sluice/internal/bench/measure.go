@@ -58,6 +58,9 @@ func compare(ctx context.Context, b benchmark, chosen []kind, at place) ([]resul
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k.name, err)
 		}
+		if k.store {
+			s.null = at.null
+		}
 		running, results = append(running, s), append(results, result{benchmark: b, kind: k})
 	}
 	at.null.SetLatency(b.latency)

@@ -37,6 +37,7 @@ type session interface {
 type server struct {
 	kind
 	pid  int
+	null *nulls3.Server // behind it; nil where it has a disk
 	open func(ctx context.Context) (session, error)
 	cmd  *exec.Cmd
 	log  string

@@ -165,8 +165,26 @@ func (s *Session) transfer(ctx context.Context, command string, f func(data net.
 
 // Store uploads size bytes of the content.
 func (s *Session) Store(ctx context.Context, name string, size int64) error {
-	return s.transfer(ctx, "STOR "+name, func(data net.Conn) error {
-		if err := content.Write(chunks{data}, 0, size); err != nil {
+	return s.StoreUntil(ctx, name, size, 0, nil)
+}
+
+// StoreUntil uploads size bytes of the content and waits before the last ones, of which there are rest. A wait that fails breaks the upload off.
+func (s *Session) StoreUntil(ctx context.Context, name string, size, rest int64, wait func() error) error {
+	return s.Send(ctx, "STOR "+name, 0, size, rest, wait)
+}
+
+// Send uploads size bytes of the content from off on by a command, and waits as StoreUntil does.
+func (s *Session) Send(ctx context.Context, command string, off, size, rest int64, wait func() error) error {
+	return s.transfer(ctx, command, func(data net.Conn) error {
+		if err := content.Write(chunks{data}, off, size-rest); err != nil {
+			return err
+		}
+		if wait != nil {
+			if err := wait(); err != nil {
+				return errors.Join(err, cut(data))
+			}
+		}
+		if err := content.Write(chunks{data}, off+size-rest, rest); err != nil {
 			return err
 		}
 		secure, ok := data.(*tls.Conn)
@@ -183,6 +201,14 @@ func (s *Session) Store(ctx context.Context, name string, size int64) error {
 		_, err := io.Copy(io.Discard, secure)
 		return err
 	})
+}
+
+// cut resets a connection, without the end that TLS has.
+func cut(conn net.Conn) error {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	return errors.Join(conn.(*net.TCPConn).SetLinger(0), conn.Close())
 }
 
 // chunks writes in pieces.

@@ -83,6 +83,18 @@ func (s *Server) Object(key string) (Object, bool) {
 	return *o, true
 }
 
+// Left returns the keys that begin with prefix, and how many uploads in parts are not finished.
+func (s *Server) Left(prefix string) (keys []string, uploads int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range s.keys {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, len(s.uploads)
+}
+
 // Fill makes n objects of size bytes each, whose keys are made by name.
 func (s *Server) Fill(n int, size int64, name func(i int) string) {
 	s.mu.Lock()
@@ -310,6 +322,10 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, key string) {
 	maps.Copy(w.Header(), o.Header)
 	w.Header().Set("ETag", o.ETag)
 	w.Header().Set("Last-Modified", o.Updated.Format(http.TimeFormat))
+	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && status == http.StatusOK && o.Expected {
+		w.Header().Set("X-Amz-Checksum-Crc64nvme", base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, content.Sum(o.Size))))
+		w.Header().Set("X-Amz-Checksum-Type", "FULL_OBJECT")
+	}
 	w.Header().Set("Content-Length", strconv.FormatInt(last-first+1, 10))
 	w.WriteHeader(status)
 	switch {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/minio/crc64nvme"
+
 	"sluice/cmd/sluice/internal/bench/content"
 )
 
@@ -108,7 +110,13 @@ func (s *Server) partCopy(w http.ResponseWriter, r *http.Request, q url.Values) 
 	p := part{size: last - first + 1, check: *content.From(first)}
 	p.check.Wrong = !src.Expected
 	if s.keepPart(w, q, &p) {
-		_, _ = fmt.Fprintf(w, "<CopyPartResult><ETag>%s</ETag></CopyPartResult>", p.etag)
+		sum := ""
+		if src.Expected {
+			h := crc64nvme.New()
+			_ = content.Write(h, first, p.size)
+			sum = "<ChecksumCRC64NVME>" + base64.StdEncoding.EncodeToString(h.Sum(nil)) + "</ChecksumCRC64NVME>"
+		}
+		_, _ = fmt.Fprintf(w, "<CopyPartResult><ETag>%s</ETag>%s</CopyPartResult>", p.etag, sum)
 	}
 }
 
