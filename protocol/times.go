@@ -33,33 +33,49 @@ func (s *session) mfmt(ctx context.Context, arg string) (wire.Reply, error) {
 	return s.touch(ctx, "Modify=", name, when)
 }
 
-// mfct: no store keeps a time of creation that anybody could set (draft-somers-ftp-mfxx-04 4).
-func (s *session) mfct(_ context.Context, arg string) (wire.Reply, error) {
-	if _, _, err := cutTime(arg); err != nil {
+// mfct is draft-somers-ftp-mfxx-04 4.
+func (s *session) mfct(ctx context.Context, arg string) (wire.Reply, error) {
+	when, name, err := cutTime(arg)
+	if err != nil {
 		return wire.Reply{}, err
 	}
-	return reply(504, "The time of creation cannot be set; use MFMT"), nil
+	if err := s.account.FS.SetCreated(ctx, s.path(name), when); err != nil {
+		return wire.Reply{}, err
+	}
+	return reply(213, "Create="+wire.FormatTime(when)+"; "+name), nil
 }
 
-// mff sets facts: of those that can be set there is one (draft-somers-ftp-mfxx-04 5).
+// mff sets facts: the two times (draft-somers-ftp-mfxx-04 5).
 func (s *session) mff(ctx context.Context, arg string) (wire.Reply, error) {
 	facts, name, ok := strings.Cut(arg, " ")
 	list, closed := strings.CutSuffix(facts, ";")
 	if !ok || !closed || name == "" {
 		return wire.Reply{}, wire.ErrArgument
 	}
-	var when time.Time
+	var done string
+	var steps []func() error
 	for fact := range strings.SplitSeq(list, ";") {
 		key, value, _ := strings.Cut(fact, "=")
-		if !strings.EqualFold(key, "modify") {
-			return reply(504, "Modify is the only fact that can be set"), nil
+		set, label := s.account.FS.SetModTime, "Modify="
+		switch {
+		case strings.EqualFold(key, "create"):
+			set, label = s.account.FS.SetCreated, "Create="
+		case !strings.EqualFold(key, "modify"):
+			return reply(504, "Create and Modify are the only facts that can be set"), nil
 		}
-		var err error
-		if when, err = wire.Time(value); err != nil {
+		when, err := wire.Time(value)
+		if err != nil {
+			return wire.Reply{}, err
+		}
+		done += label + wire.FormatTime(when) + ";"
+		steps = append(steps, func() error { return set(ctx, s.path(name), when) })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
 			return wire.Reply{}, err
 		}
 	}
-	return s.touch(ctx, "Modify=", name, when)
+	return reply(213, done+" "+name), nil
 }
 
 // touch sets the modification time of a file. what stands before the time in the reply.

@@ -4,55 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"time"
 
 	"sluice/backend"
 )
-
-// SetModTime implements FS. It takes the right to overwrite, unless the file is what this user has uploaded of late and
-// nobody has changed since. ErrChanged where somebody else writes the file at the same moment.
-func (t *Tree) SetModTime(ctx context.Context, name string, when time.Time) error {
-	if err := t.setModTime(ctx, name, when); err != nil {
-		return fmt.Errorf("set time of %s: %w", name, err)
-	}
-	return nil
-}
-
-func (t *Tree) setModTime(ctx context.Context, name string, when time.Time) error {
-	n, err := t.resolve(name)
-	if err != nil {
-		return err
-	}
-	mine, err := t.mayTouch(n, Overwrite)
-	if err != nil {
-		return err
-	}
-	e, err := t.lookup(ctx, n)
-	switch {
-	case err != nil:
-		return err
-	case e.dir:
-		return ErrIsDir
-	case e.file == nil:
-		return ErrNotExist
-	case mine != "" && mine != e.file.ETag:
-		return ErrPermission
-	case e.file.Archived:
-		return backend.ErrArchived
-	case e.file.ModTime.Equal(when):
-		return nil
-	}
-	attributes := e.file.Attributes()
-	attributes.ModTime = when.UTC()
-	obj, err := t.engine.Copy(ctx, n.store(), n.key(), *e.file, backend.CopyOptions{
-		If: backend.Condition{ETag: e.file.ETag}, Replace: &attributes,
-	})
-	if err != nil {
-		return err
-	}
-	t.remember(n, obj)
-	return nil
-}
 
 // mayTouch returns nil if the user has the right want to the file n, or has uploaded it of late: then it must still be the
 // version that is returned.

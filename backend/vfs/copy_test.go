@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -43,6 +44,40 @@ func TestSetModTime(t *testing.T) {
 		if obj, _ = s.Stat(t.Context(), "f"); obj.ETag != before {
 			t.Errorf("%s: written again for the same time", name)
 		}
+	}
+}
+
+// A time of creation changes no other time, and stays with the file when that is renamed or appended to.
+func TestSetCreated(t *testing.T) {
+	for name, caps := range map[string]*backend.Caps{"at once": nil, "in parts": tinyCaps(true)} {
+		s := mem.New(mem.Config{Caps: caps})
+		if _, err := s.Put(t.Context(), "f", []byte("0123456789"), backend.PutOptions{Attributes: backend.Attributes{ModTime: when, Metadata: map[string]string{"k": "v"}}}); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, s, "d/")
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+		born := when.Add(-time.Hour + time.Millisecond)
+		if info, err := tree.Stat(t.Context(), "/f"); err != nil || !info.Created.IsZero() {
+			t.Errorf("%s: created %v, %v", name, info.Created, err)
+		}
+		wantErr(t, name, tree.SetCreated(t.Context(), "/f", born), nil)
+		before, err := s.Stat(t.Context(), "f")
+		if err != nil || before.Metadata["btime"] != "2001-02-03T03:05:06.001Z" || before.Metadata["k"] != "v" {
+			t.Errorf("%s: %+v, %v", name, before, err)
+		}
+		wantErr(t, name, tree.SetCreated(t.Context(), "/f", born), nil)
+		if o, _ := s.Stat(t.Context(), "f"); o.ETag != before.ETag {
+			t.Errorf("%s: written again for the same time", name)
+		}
+		wantErr(t, name, tree.Rename(t.Context(), "/f", "/g"), nil)
+		if _, err := tree.Put(t.Context(), "/g", AtEnd, strings.NewReader("more"), PutOptions{}); err != nil {
+			t.Error(err)
+		}
+		if info, err := tree.Stat(t.Context(), "/g"); err != nil || !info.Created.Equal(born) || info.Size != 14 {
+			t.Errorf("%s: %+v, %v", name, info, err)
+		}
+		wantErr(t, name, tree.SetCreated(t.Context(), "/d", born), ErrIsDir)
+		wantErr(t, name, tree.SetCreated(t.Context(), "/none", born), ErrNotExist)
 	}
 }
 

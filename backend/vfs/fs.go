@@ -55,6 +55,9 @@ type FS interface {
 
 	// SetModTime sets the modification time of a file, and nothing else about it. A directory is ErrIsDir.
 	SetModTime(ctx context.Context, name string, t time.Time) error
+	// SetCreated sets the time of creation of a file, which is kept beside it; that it was written stays as it is, and nothing else
+	// changes. A directory is ErrIsDir.
+	SetCreated(ctx context.Context, name string, t time.Time) error
 	// Copy makes the file to a copy of the file from, with its attributes. An existing file at to is replaced, as far as
 	// Put would replace it; an existing directory is ErrExist. A directory at from is ErrIsDir. to is a whole copy, or what
 	// it was.
@@ -80,6 +83,7 @@ type Info struct {
 	Dir     bool
 	Size    int64          // bytes; 0 for a directory
 	ModTime time.Time      // UTC; zero for a directory whose time nobody knows
+	Created time.Time      // UTC; zero where nobody has set it, or nobody knows
 	ETag    string         // version of a file; empty for a directory
 	Rights  Rights         // what this user may do with it
 	Object  backend.Object // the object of a file; zero for a directory, and where Partial is set

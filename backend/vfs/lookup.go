@@ -61,7 +61,7 @@ func dirInfo(name string, rights Rights, made time.Time) Info {
 }
 
 func fileInfo(name string, rights Rights, obj backend.Object) Info {
-	return Info{Name: name, Size: obj.Size, ModTime: obj.Time().UTC(), ETag: obj.ETag, Rights: rights, Object: obj}
+	return Info{Name: name, Size: obj.Size, ModTime: obj.Time().UTC(), Created: created(obj.Metadata), ETag: obj.ETag, Rights: rights, Object: obj}
 }
 
 // entry is what a name stands for: a directory, a file, or nothing.

@@ -208,6 +208,7 @@ func TestRights(t *testing.T) {
 		"rmdir":  {Delete, func(fs FS) error { return fs.Rmdir(ctx, "/d") }},
 		"mkdir":  {Mkdir, func(fs FS) error { return fs.Mkdir(ctx, "/e") }},
 		"rename": {Rename, func(fs FS) error { return fs.Rename(ctx, "/f", "/g") }},
+		"born":   {Overwrite, func(fs FS) error { return fs.SetCreated(ctx, "/f", time.Unix(0, 0)) }},
 		"time":   {Overwrite, func(fs FS) error { return fs.SetModTime(ctx, "/f", time.Unix(0, 0)) }},
 		"hash":   {Read, func(fs FS) error { _, _, err := fs.Hash(ctx, "/f", "MD5", 0, -1); return err }},
 		"put":    {Create | Overwrite | Append, func(fs FS) error { _, err := store(t, fs, "/f", ""); return err }},

@@ -91,15 +91,16 @@ const (
 	Type Facts = 1 << iota
 	Size
 	Modify
+	Create // of a file of which somebody has set it
 	Perm
 	Unique
 	UnixMode
 	StorageClass // of a file that is not in its store's standard class, in the store's words
 
-	AllFacts = Type | Size | Modify | Perm | Unique | UnixMode | StorageClass
+	AllFacts = Type | Size | Modify | Create | Perm | Unique | UnixMode | StorageClass
 )
 
-var factNames = []string{"type", "size", "modify", "perm", "unique", "UNIX.mode", "x.storage-class"}
+var factNames = []string{"type", "size", "modify", "create", "perm", "unique", "UNIX.mode", "x.storage-class"}
 
 // ParseFacts reads the argument of OPTS MLST: names with a semicolon behind each. Unknown names are left out (RFC 3659 7.9).
 func ParseFacts(arg string) Facts {
@@ -154,6 +155,9 @@ func AppendFacts(b []byte, e vfs.Info, path, name string, facts Facts) []byte {
 	}
 	if facts&Modify != 0 && !e.ModTime.IsZero() {
 		b = append(e.ModTime.UTC().AppendFormat(append(b, "modify="...), "20060102150405"), ';')
+	}
+	if facts&Create != 0 && !e.Created.IsZero() {
+		b = append(e.Created.UTC().AppendFormat(append(b, "create="...), "20060102150405"), ';')
 	}
 	if facts&Perm != 0 {
 		b = append(append(append(b, "perm="...), perm(e)...), ';')

@@ -31,6 +31,7 @@ func TestAppendFacts(t *testing.T) {
 	file := vfs.Info{Name: "f", Size: 7, ModTime: now.Add(5 * time.Millisecond), Rights: vfs.Full}
 	dir := vfs.Info{Name: "d", Dir: true, Rights: vfs.ReadOnly}
 	cold := vfs.Info{Name: "c", Size: 7, Object: backend.Object{StorageClass: "DEEP_ARCHIVE"}}
+	born := vfs.Info{Name: "b", ModTime: now, Created: now.Add(-time.Hour)}
 	for _, tc := range []struct {
 		e     vfs.Info
 		facts Facts
@@ -41,6 +42,8 @@ func TestAppendFacts(t *testing.T) {
 		{file, Size | StorageClass, "size=7; f"},
 		{cold, Size | StorageClass, "size=7;x.storage-class=DEEP_ARCHIVE; c"},
 		{cold, Size, "size=7; c"},
+		{born, Modify | Create, "modify=20261122120000;create=20261122110000; b"},
+		{file, Create, " f"},
 		{file, 0, " f"},
 	} {
 		if got := string(AppendFacts(nil, tc.e, "/"+tc.e.Name, tc.e.Name, tc.facts)); got != tc.want {
@@ -58,7 +61,7 @@ func TestFacts(t *testing.T) {
 	if f != Type|Size|UnixMode || f.String() != "type;size;UNIX.mode;" {
 		t.Errorf("%v", f)
 	}
-	if got := f.Feature(); got != "MLST type*;size*;modify;perm;unique;UNIX.mode*;x.storage-class;" {
+	if got := f.Feature(); got != "MLST type*;size*;modify;create;perm;unique;UNIX.mode*;x.storage-class;" {
 		t.Error(got)
 	}
 	if ParseFacts("") != 0 {
