@@ -61,11 +61,21 @@ func TestReadDirHidesDots(t *testing.T) {
 }
 
 func TestFolderObjects(t *testing.T) {
+	for name, folder := range map[string]backend.Attributes{
+		"Azure tools": {Metadata: map[string]string{"hdi_isfolder": "true"}}, "s3fs": {ContentType: "application/x-directory"},
+	} {
+		t.Run(name, func(t *testing.T) { testFolderObjects(t, folder) })
+	}
+}
+
+func testFolderObjects(t *testing.T, folder backend.Attributes) {
 	s, tree := rooted(t, "d/e/x", "top")
 	ctx := t.Context()
-	folder := map[string]string{"hdi_isfolder": "true"}
-	put(t, s, "empty", nil, folder)
-	put(t, s, "d/e", nil, folder)
+	for _, key := range []string{"empty", "d/e"} {
+		if _, err := s.Put(ctx, key, nil, backend.PutOptions{Attributes: folder}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	put(t, s, "d-", nil, nil)
 	wantNames(t, tree, "/", "d-", "d/", "empty/", "top")
 	wantNames(t, tree, "/d", "e/")

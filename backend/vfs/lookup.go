@@ -196,8 +196,13 @@ func statFolder(ctx context.Context, n node) (entry, error) {
 	return entry{dir: true, made: obj.Time().UTC()}, nil
 }
 
-// isFolder reports whether an object marks a directory of its own name, as Azure tools and rclone write it.
-func isFolder(obj backend.Object) bool { return obj.Metadata["hdi_isfolder"] == "true" }
+// markerType is the media type of markers: ours, and those of s3fs, which once had the name of the directory without a slash.
+const markerType = "application/x-directory"
+
+// isFolder reports whether an object marks a directory of its own name: as Azure tools and rclone write it, or as s3fs did.
+func isFolder(obj backend.Object) bool {
+	return strings.EqualFold(obj.Metadata["hdi_isfolder"], "true") || obj.Size == 0 && obj.ContentType == markerType
+}
 
 // enter returns nil if n is a directory, else ErrNotDir or ErrNotExist. That is one request if anything lies in n.
 func (t *Tree) enter(ctx context.Context, n node) error {
@@ -248,7 +253,7 @@ func rows(ctx context.Context, store backend.Store, prefix string, limit int) ([
 // mark writes the marker of a directory. One that exists is left alone: ErrChanged.
 func mark(ctx context.Context, store backend.Store, dir string) error {
 	_, err := store.Put(ctx, dir, nil, backend.PutOptions{
-		Attributes: backend.Attributes{ContentType: "application/x-directory"},
+		Attributes: backend.Attributes{ContentType: markerType},
 		If:         backend.Condition{Absent: true},
 	})
 	return err

@@ -54,9 +54,9 @@ type Config struct {
 // Tree is the FS made of mounts. The mount with the longest path that fits a name wins. Mount points and their parents are
 // directories that exist without a store's knowledge and cannot be changed.
 //
-// In a store, a directory is a marker, an empty object whose key ends in "/", or any key below it. Two other ways to mark one are
-// read: an object "dir" with the metadata hdi_isfolder=true, and an object "dir_$folder$"; where store rows
-// lack metadata, a listing cannot tell the former from an empty file. Where a file and a directory have one name, the
+// In a store, a directory is a marker, an empty object whose key ends in "/", or any key below it. Three other ways to mark one are
+// read: an object "dir" with the metadata hdi_isfolder=true, an empty one of the type application/x-directory, and an object
+// "dir_$folder$"; where store rows lack metadata, a listing cannot tell the first two from an empty file. Where a file and a directory have one name, the
 // directory wins, except that Open asks for the file alone and that a file beats "dir_$folder$". Names that start with a mount's ".sluice", and
 // keys with segments that no name can have, are hidden; a renamed directory takes the latter along.
 type Tree struct {
