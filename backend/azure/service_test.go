@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/xml"
@@ -29,7 +30,6 @@ type service struct {
 	pools  map[string][]block // uncommitted, by key
 	serial int
 	seen   map[string]int // operations
-	lacks  string         // an operation that is answered 501
 }
 
 type stored struct {
@@ -70,10 +70,6 @@ func (c *service) serve(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	op, key := operation(r), strings.TrimPrefix(r.URL.Path, "/cont/")
 	c.seen[op]++
-	if op == c.lacks {
-		fail(w, http.StatusNotImplemented, "NotImplemented")
-		return
-	}
 	if op == "GET list" {
 		c.list(w, r.URL.Query())
 		return
@@ -248,7 +244,7 @@ func (c *service) read(w http.ResponseWriter, r *http.Request, b *stored) {
 	h.Set("Last-Modified", b.at.Format(http.TimeFormat))
 	h.Set("Content-Type", b.header.Get("X-Ms-Blob-Content-Type"))
 	tier := b.header.Get("X-Ms-Access-Tier")
-	h.Set("X-Ms-Access-Tier", cmpOr(tier, "Hot"))
+	h.Set("X-Ms-Access-Tier", cmp.Or(tier, "Hot"))
 	h.Set("X-Ms-Access-Tier-Inferred", strconv.FormatBool(tier == ""))
 	if tags := b.header.Get("X-Ms-Tags"); tags != "" {
 		h.Set("X-Ms-Tag-Count", strconv.Itoa(strings.Count(tags, "=")))
@@ -272,13 +268,6 @@ func (c *service) read(w http.ResponseWriter, r *http.Request, b *stored) {
 		w.WriteHeader(http.StatusPartialContent)
 	}
 	_, _ = w.Write(b.data[from:to])
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 func (c *service) tags(w http.ResponseWriter, b *stored) {
@@ -336,7 +325,7 @@ func (c *service) list(w http.ResponseWriter, q url.Values) {
 		b := c.blobs[key]
 		tier := b.header.Get("X-Ms-Access-Tier")
 		row := fmt.Sprintf("<Blob>%s<Properties><Etag>%s</Etag><Last-Modified>%s</Last-Modified><Content-Length>%d</Content-Length><Content-Type>%s</Content-Type><AccessTier>%s</AccessTier><AccessTierInferred>%v</AccessTierInferred></Properties><Metadata>",
-			name(key), strings.Trim(b.etag, `"`), b.at.Format(http.TimeFormat), len(b.data), b.header.Get("X-Ms-Blob-Content-Type"), cmpOr(tier, "Hot"), tier == "")
+			name(key), strings.Trim(b.etag, `"`), b.at.Format(http.TimeFormat), len(b.data), b.header.Get("X-Ms-Blob-Content-Type"), cmp.Or(tier, "Hot"), tier == "")
 		for k, v := range b.header {
 			if m, ok := strings.CutPrefix(k, "X-Ms-Meta-"); ok {
 				row += fmt.Sprintf("<%s>%s</%s>", m, v[0], m)
