@@ -25,7 +25,7 @@ var kinds = []kind{
 const buffers = 256 * mib
 
 func startSluice(ctx context.Context, k kind, at place) (*server, error) {
-	first, err := free(ctx, 9)
+	first, err := free(ctx, 65) // many sessions that begin at once need a port each, until they have shown that they resume
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ users:
   - {name: %s, password: %q, mounts: [{path: /, store: main}], limits: {sessions: 0, transfers: 0}}
 throttle: {exempt: [127.0.0.0/8]}
 transfer: {memory: %d}
-`, address(first), first+1, first+8, at.cert, at.key, bucket, at.store, user, auth.Hash([]byte(password)), buffers))
+`, address(first), first+1, first+64, at.cert, at.key, bucket, at.store, user, auth.Hash([]byte(password)), buffers))
 	if err != nil {
 		return nil, err
 	}
