@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"strings"
 
 	"sluice/backend"
@@ -68,13 +69,23 @@ func (r *run) fail(err error) bool {
 
 // serve yields a page and reports whether there is more.
 func (r *run) serve(pg page) bool {
+	n := 0
 	for e := range pg.rows.behind(r.at) {
-		if !r.yield(e, nil) {
+		if n++; !r.yield(e, nil) {
 			return false
 		}
 	}
-	r.at, r.limit = pg.to, max(0, r.limit-pg.rows.n)
-	return !pg.final
+	return r.went(n, pg.to, pg.final)
+}
+
+// went notes that n rows were yielded, up to a key, and reports whether there is more. Who has had as many as he expected and wants more
+// anyway gets them one by one.
+func (r *run) went(n int, to string, final bool) bool {
+	if r.limit > 0 {
+		r.limit = max(1, r.limit-n)
+	}
+	r.at = to
+	return !final
 }
 
 // brought is a stretch of a listing as a pull has brought it, before it is packed.
@@ -95,12 +106,11 @@ func (r *run) take(b brought) bool {
 	if b.err != nil {
 		return r.fail(b.err)
 	}
-	r.at, r.limit = b.to, max(0, r.limit-len(b.rows))
-	return !b.final
+	return r.went(len(b.rows), b.to, b.final)
 }
 
-// pull goes on from the store's own listing, and reports whether there is more. Where all of it is wanted, the store is asked for what comes
-// next while the caller is still busy with what it has.
+// pull goes on from the store's own listing, and reports whether there is more. Who has taken a chunk and wants all of the listing is likely to
+// want what is left: then the store is asked for what comes next while the caller is still busy with what it has.
 func (r *run) pull(p *pull) (more bool) {
 	if r.limit > 0 {
 		r.store.fetch(r.ctx, p, r.limit, func(b brought) bool {
@@ -110,14 +120,23 @@ func (r *run) pull(p *pull) (more bool) {
 		return more
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	ahead := make(chan brought, 1)
-	var failure any
+	ahead, begun := make(chan brought), make(chan struct{})
+	var failure error
 	go func() {
 		defer close(ahead)
-		defer func() { failure = recover() }() // belongs to the caller's goroutine
+		defer func() { // a panic belongs to the caller's goroutine
+			if v := recover(); v != nil {
+				failure = fmt.Errorf("list %s: panic: %v\n%s", r.listing.name, v, debug.Stack())
+			}
+		}()
 		r.store.fetch(ctx, p, 0, func(b brought) bool {
 			select {
 			case ahead <- b:
+			case <-ctx.Done():
+				return false
+			}
+			select {
+			case <-begun:
 				return true
 			case <-ctx.Done():
 				return false
@@ -132,9 +151,14 @@ func (r *run) pull(p *pull) (more bool) {
 			panic(failure)
 		}
 	}()
+	first := true
 	for b := range ahead {
 		if !r.take(b) {
 			return false
+		}
+		if first { // now it is more than a look whether there is anything
+			close(begun)
+			first = false
 		}
 	}
 	return failure == nil

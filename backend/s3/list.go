@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -41,6 +42,10 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 				}
 			}
 			if answer.next == "" {
+				return
+			}
+			if answer.next == aws.ToString(in.ContinuationToken) {
+				yield(backend.Entry{}, s.failure("list", prefix, backend.ErrUnavailable, errors.New("the same NextContinuationToken again")))
 				return
 			}
 			in.ContinuationToken = &answer.next

@@ -55,9 +55,11 @@ func (p *page) HandleDeserialize(ctx context.Context, in middleware.DeserializeI
 	body := &opening{ReadCloser: resp.Body}
 	read, root, err := parsePage(body, func() { body.kept, body.over = nil, true })
 	switch {
-	case err == nil && root != listResult:
+	case err == nil && root == "Error":
 		resp.Body = body.again()
 		return out, meta, nil
+	case err == nil && root != listResult: // a page of a proxy is not an empty listing
+		err = fmt.Errorf("the answer is a document of another kind: %q", root)
 	case err == nil:
 		_, err = io.Copy(io.Discard, body) // so that the connection can be used again
 	}
@@ -76,8 +78,14 @@ type opening struct {
 	over bool
 }
 
-func (o *opening) Read(p []byte) (int, error) {
-	n, err := o.ReadCloser.Read(p)
+// Read never returns nothing without an error: the tokenizer would take that for the end.
+func (o *opening) Read(p []byte) (n int, err error) {
+	for tries := 0; n == 0 && err == nil && len(p) > 0; tries++ {
+		if tries == 100 {
+			return 0, io.ErrNoProgress
+		}
+		n, err = o.ReadCloser.Read(p)
+	}
 	if !o.over {
 		o.kept = append(o.kept, p[:n]...)
 	}
@@ -265,8 +273,11 @@ func (d *document) finish() (page, error) {
 	if len(d.names) > 0 || d.root == "" {
 		return page{}, io.ErrUnexpectedEOF
 	}
-	if !d.truncated {
+	switch {
+	case !d.truncated:
 		d.next = ""
+	case d.next == "":
+		return page{}, errors.New("there is more, but no NextContinuationToken")
 	}
 	for _, rows := range [][]backend.Entry{d.objects, d.prefixes} {
 		for i := range rows {

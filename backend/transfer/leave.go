@@ -33,6 +33,8 @@ func (k *keeper) worth(ctx context.Context, err error) bool {
 		return false
 	case ctx.Err() != nil || k.u.failed:
 		return true
+	case k.u.ended && k.u.parts == 0: // one request takes it again, all of it
+		return false
 	}
 	return !final(err)
 }

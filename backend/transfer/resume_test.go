@@ -85,7 +85,7 @@ func TestPartialIsTheUsers(t *testing.T) {
 	wantOnly(t, s)
 }
 
-// What the user aborts, what is refused by rule, and what is shorter than what was kept is dropped, with what was kept before.
+// What is refused by rule, and what is shorter than what was kept is dropped, with what was kept before.
 func TestNothingKept(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -115,6 +115,20 @@ func TestNothingKept(t *testing.T) {
 			wantOnly(t, s)
 		}
 	}
+}
+
+// A file that came whole, and that one request takes, leaves nothing if the store refuses it: it is sent again as a whole.
+func TestRefusedKeepsNothing(t *testing.T) {
+	s := mem.New(mem.Config{Fault: func(op, key string) error {
+		if op == "put" && key == "k" {
+			return backend.ErrUnavailable
+		}
+		return nil
+	}})
+	if _, err := small().Upload(t.Context(), s, "k", bytes.NewReader(pattern(10)), anns()); !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("upload: %v", err)
+	}
+	wantOnly(t, s)
 }
 
 type readFunc func([]byte) (int, error)

