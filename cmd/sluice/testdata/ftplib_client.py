@@ -81,7 +81,7 @@ def session(cls, version):
     ftp.rmd("py")
     refused("550", ftp.cwd, "py")
 
-    # A transfer that is broken off leaves nothing, and the session goes on.
+    # A transfer that is broken off leaves what came of it for its user to go on with, and the session goes on.
     ftp.voidcmd("TYPE I")
     conn = ftp.transfercmd("STOR aborted")
     conn.sendall(b"x" * 100_000)
@@ -89,8 +89,9 @@ def session(cls, version):
     assert ftp.getmultiline().startswith("426")
     assert ftp.getmultiline().startswith("226")
     conn.close()
-    assert ftp.size("aborted") in (None, 0) or ftp.size("aborted") <= 100_000
-    ftp.delete("aborted")
+    if "aborted" in ftp.nlst():  # the ABOR may have been quicker than the bytes
+        assert 0 < ftp.size("aborted") <= 100_000
+        ftp.delete("aborted")
     refused("550", ftp.size, "aborted")
     ftp.quit()
 
