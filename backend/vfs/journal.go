@@ -67,7 +67,9 @@ func (m *move) create(ctx context.Context) error {
 	}
 	p, err := json.Marshal(m.items)
 	if err == nil {
-		_, err = m.upload(ctx, m.key+listSuffix, p, backend.Condition{Absent: true})
+		opts := transfer.UploadOptions{Size: int64(len(p))}
+		opts.If, opts.ContentType = backend.Condition{Absent: true}, jsonType
+		_, err = m.engine.Upload(ctx, m.store, m.key+listSuffix, bytes.NewReader(p), opts)
 	}
 	if err != nil {
 		return fmt.Errorf("items of the journal: %w", err)
@@ -75,15 +77,22 @@ func (m *move) create(ctx context.Context) error {
 	return nil
 }
 
-// write writes the journal on a condition. One write at a time.
+const jsonType = "application/json"
+
+// write writes the journal on a condition, past the engine: it must not wait for a buffer while others transfer files. One write at a time.
 func (m *move) write(ctx context.Context, cond backend.Condition) error {
 	m.Serial = rand.Text()
 	p, err := json.Marshal(m.journal)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	began := time.Now()
-	obj, err := m.upload(ctx, m.key, p, cond)
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), transfer.Tenure) // what has been begun had better be known to have been done
+	defer cancel()
+	obj, err := m.store.Put(c, m.key, p, backend.PutOptions{Attributes: backend.Attributes{ContentType: jsonType}, If: cond})
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -91,12 +100,6 @@ func (m *move) write(ctx context.Context, cond backend.Condition) error {
 	defer m.mu.Unlock()
 	m.etag, m.saved = obj.ETag, began
 	return nil
-}
-
-func (m *move) upload(ctx context.Context, key string, p []byte, cond backend.Condition) (backend.Object, error) {
-	opts := transfer.UploadOptions{Size: int64(len(p))}
-	opts.If, opts.ContentType = cond, "application/json"
-	return m.engine.Upload(ctx, m.store, key, bytes.NewReader(p), opts)
 }
 
 // save writes the journal again with the phase to, or the one it has where that is empty. errLost where it is somebody else's.

@@ -419,3 +419,23 @@ func TestRenameDirLostAnswers(t *testing.T) {
 		})
 	}
 }
+
+// The beats of a rename want no buffer: they would wait for one behind the transfers, and its journal would look like that of a dead process.
+func TestRenameDirWithoutBuffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{Delay: func(op, _ string) time.Duration {
+			if op == "copy" {
+				return time.Minute
+			}
+			return 0
+		}})
+		fill(t, s, "d/a", "d/b")
+		budget := transfer.NewBudget(0, 0)
+		tree, err := New(Config{Mounts: []Mount{{Path: "/", Store: s, Rights: Full}}, Engine: transfer.New(transfer.Config{Budget: budget})})
+		wantErr(t, "new", err, nil)
+		wantErr(t, "rename", tree.Rename(t.Context(), "/d", "/e"), nil)
+		if peak := budget.Peak(); peak > 0 || s.Count("put") < 12 {
+			t.Errorf("%d bytes of buffers for %d writes", peak, s.Count("put"))
+		}
+	})
+}
