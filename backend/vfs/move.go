@@ -105,7 +105,8 @@ func (m *move) run(ctx context.Context) error {
 		return fmt.Errorf("not all of the source is deleted yet: %w", err)
 	}
 	stop()
-	return errors.Join(err, m.remove(last))
+	_ = m.remove(last) // all is done: if the journal stays, Recover removes it
+	return err
 }
 
 // forward copies what is not copied yet and confirms it. Then there is no way back.
@@ -209,7 +210,7 @@ func (m *move) finish(ctx context.Context, items []item) error {
 	}
 	var changed atomic.Pointer[error]
 	del := func(ctx context.Context, it *item) error {
-		err := patient(ctx, func() error {
+		err := m.patient(ctx, func() error {
 			return deleteVersion(ctx, m.store, backend.Object{Key: m.From + it.Rel, ETag: it.ETag})
 		})
 		if errors.Is(err, backend.ErrChanged) {
@@ -227,7 +228,7 @@ func (m *move) finish(ctx context.Context, items []item) error {
 		}
 	}
 	for _, key := range m.Marks {
-		if err := patient(ctx, func() error { return unmark(ctx, m.store, key) }); err != nil {
+		if err := m.patient(ctx, func() error { return unmark(ctx, m.store, key) }); err != nil {
 			return err
 		}
 	}
@@ -257,6 +258,16 @@ func (m *move) each(ctx context.Context, items []item, f func(context.Context, *
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// patient is the other patient for what only the owner of the move may do.
+func (m *move) patient(ctx context.Context, f func() error) error {
+	return patient(ctx, func() error {
+		if err := m.hold(ctx); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
 // patient repeats a clean-up that the store has failed, a few times.

@@ -41,7 +41,7 @@ func isMark(obj backend.Object) bool {
 // somebody else's.
 func (m *move) rollback(ctx context.Context, before time.Time) error {
 	if m.made {
-		return patient(ctx, func() error { return unmark(ctx, m.store, m.To) })
+		return m.patient(ctx, func() error { return unmark(ctx, m.store, m.To) })
 	}
 	intact := map[string]bool{}
 	if err := m.match(ctx, m.From, func(it *item, row backend.Object) { intact[it.Rel] = it.ETag == row.ETag }); err != nil {
@@ -55,7 +55,7 @@ func (m *move) rollback(ctx context.Context, before time.Time) error {
 		if !intact[it.Rel] || !before.IsZero() && it.source.Updated.After(before) {
 			return nil
 		}
-		return patient(ctx, func() error {
+		return m.patient(ctx, func() error {
 			err := deleteVersion(ctx, m.store, backend.Object{Key: m.To + it.Rel, ETag: it.copied})
 			if errors.Is(err, backend.ErrChanged) {
 				return nil // somebody else's by now
