@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,6 +47,43 @@ type journal struct {
 	Owner    string // who works on it, see transfer.Engine.Owner
 	Serial   string // another one each time, so that versions differ even where they are told apart by content
 }
+
+// overlaps reports whether two renames have to do with the same keys.
+func (j journal) overlaps(other journal) bool {
+	for _, a := range []string{j.From, j.To} {
+		for _, b := range []string{other.From, other.To} {
+			if strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// alone makes sure that no other rename overlaps this one, nor what a dead process has left of one: ErrBusy. The journal is written before:
+// of two that begin at the same time at least one sees the other.
+func (m *move) alone(ctx context.Context) error {
+	for row, err := range m.store.List(ctx, journals, backend.ListOptions{Recursive: true}) {
+		if err != nil {
+			return err
+		}
+		if row.Key == m.key || strings.HasSuffix(row.Key, listSuffix) {
+			continue
+		}
+		other, _, err := load(ctx, m.store, m.engine, row.Key, "")
+		switch {
+		case errors.Is(err, backend.ErrNotExist), errors.Is(err, errNoJournal):
+		case err != nil:
+			return err
+		case m.overlaps(other):
+			return fmt.Errorf("%s is being renamed to %s: %w", other.From, other.To, ErrBusy)
+		}
+	}
+	return nil
+}
+
+// errNoJournal says that an object is none.
+var errNoJournal = errors.New("not the journal of a rename")
 
 // errLost says that the move is somebody else's by now. Nothing more may be changed.
 var errLost = fmt.Errorf("another process has taken the rename over: %w", ErrBusy)
@@ -227,7 +265,7 @@ func fetch(ctx context.Context, store backend.Store, engine *transfer.Engine, ke
 		return obj, err
 	}
 	if err := json.Unmarshal(p, into); err != nil {
-		return obj, fmt.Errorf("%s: %w", key, err)
+		return obj, fmt.Errorf("%s: %w: %s", key, errNoJournal, err.Error())
 	}
 	return obj, nil
 }

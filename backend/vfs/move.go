@@ -80,7 +80,11 @@ func (m *move) run(ctx context.Context) error {
 	// From the last copy on the end of ctx changes nothing.
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer done()
-	if err := m.create(ctx); err != nil {
+	err := m.create(ctx)
+	if err == nil {
+		err = m.alone(ctx)
+	}
+	if err != nil {
 		if undo := m.remove(last); undo != nil {
 			return fmt.Errorf("%w (and it may be there: %s)", err, undo.Error())
 		}
@@ -100,7 +104,7 @@ func (m *move) run(ctx context.Context) error {
 		stop()
 		return errors.Join(err, m.remove(last))
 	}
-	err := m.finish(last, m.items)
+	err = m.finish(last, m.items)
 	if err != nil && !errors.Is(err, backend.ErrChanged) {
 		return fmt.Errorf("not all of the source is deleted yet: %w", err)
 	}

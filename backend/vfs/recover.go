@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,41 +27,70 @@ const recoverParallel = 4
 // of this one. left says that there are journals whose owners may live: Recover is to be called again, with the same Engine, in transfer.Beat
 // or so. Else it is enough to do so at start and every now and then. Any number of processes may.
 func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) (left bool, err error) {
-	var found []backend.Object
+	var found []*estate
+	var errs []error
+	var living atomic.Bool
+	last := "" // journal
 	for row, err := range store.List(ctx, journals, backend.ListOptions{Recursive: true}) {
 		if err != nil {
 			return false, fmt.Errorf("list %s: %w", journals, err)
 		}
-		found = append(found, row.Object)
-	}
-	var living atomic.Bool
-	errs := make([]error, len(found))
-	g := new(errgroup.Group)
-	g.SetLimit(recoverParallel)
-	last := "" // journal
-	for i, obj := range found {
-		work := recoverMove
-		if key, list := strings.CutSuffix(obj.Key, listSuffix); !list {
-			last = obj.Key
-		} else if key == last {
+		if key, list := strings.CutSuffix(row.Key, listSuffix); list {
+			if key != last {
+				done, err := sweepList(ctx, store, engine, row.Object)
+				errs = append(errs, err)
+				living.CompareAndSwap(false, !done)
+			}
 			continue
-		} else {
-			work = sweepList
+		}
+		last = row.Key
+		e := &estate{key: row.Key}
+		e.journal, e.object, err = load(ctx, store, engine, row.Key, "")
+		if errors.Is(err, backend.ErrNotExist) {
+			continue
+		} else if errors.Is(err, errNoJournal) {
+			errs = append(errs, err)
+			continue
+		} else if err != nil {
+			return false, fmt.Errorf("recover %s: %w", row.Key, err)
+		}
+		e.dead = engine.Dead(store, backend.Object{Key: row.Key, ETag: e.object.ETag}, e.journal.Owner)
+		found = append(found, e)
+	}
+	var g errgroup.Group
+	g.SetLimit(recoverParallel)
+	for i, e := range found {
+		waits := slices.ContainsFunc(found[:i], e.overlaps) || slices.ContainsFunc(found[i:], func(other *estate) bool { return !other.dead && e.overlaps(other) })
+		if waits || !e.dead {
+			living.Store(true)
+			continue
 		}
 		g.Go(func() error {
-			done, err := work(ctx, store, engine, obj)
+			done, err := recoverMove(ctx, store, engine, e)
 			if err != nil {
-				errs[i] = fmt.Errorf("recover %s: %w", obj.Key, err)
+				e.err = fmt.Errorf("recover %s: %w", e.key, err)
 			}
-			if !done {
-				living.Store(true)
-			}
+			living.CompareAndSwap(false, !done)
 			return nil
 		})
 	}
-	_ = g.Wait() // errors are in errs
+	_ = g.Wait() // errors are in e.err
+	for _, e := range found {
+		errs = append(errs, e.err)
+	}
 	return living.Load(), errors.Join(errs...)
 }
+
+// estate is a journal as it was found.
+type estate struct {
+	key     string
+	object  backend.Object
+	journal journal
+	dead    bool // its owner is
+	err     error
+}
+
+func (e *estate) overlaps(other *estate) bool { return e.journal.overlaps(other.journal) }
 
 // sweepList removes the items of a journal that is gone: who wrote them was killed while they were on their way.
 func sweepList(ctx context.Context, store backend.Store, engine *transfer.Engine, obj backend.Object) (done bool, err error) {
@@ -70,24 +100,15 @@ func sweepList(ctx context.Context, store backend.Store, engine *transfer.Engine
 	return true, store.Delete(ctx, obj.Key, backend.DeleteOptions{})
 }
 
-// recoverMove takes one journal up if its owner is dead. done is false where somebody is, or may be, at it.
-func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engine, obj backend.Object) (done bool, err error) {
-	j, _, err := load(ctx, store, engine, obj.Key, obj.ETag)
-	if taken(err) {
-		return false, nil
-	} else if err != nil {
-		return true, err
-	}
-	m := newMove(store, engine, j)
-	m.key = obj.Key
-	if !engine.Dead(store, obj, m.Owner) {
-		return false, nil
-	}
+// recoverMove takes one journal up whose owner is dead. done is false where somebody else is at it.
+func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engine, e *estate) (done bool, err error) {
+	m := newMove(store, engine, e.journal)
+	m.key = e.key
 	if m.Phase != deleting && strings.HasPrefix(m.Owner, engine.Owner()+".") {
 		m.Phase = undoing // this process has given up itself, and has said so
 	}
 	m.own()
-	if err := m.write(ctx, backend.Condition{ETag: obj.ETag}); taken(err) {
+	if err := m.write(ctx, backend.Condition{ETag: e.object.ETag}); taken(err) {
 		return false, nil
 	} else if err != nil {
 		return true, err
@@ -100,7 +121,7 @@ func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engi
 		// Nothing was copied yet, or nothing is left to do.
 	} else if err != nil {
 		return true, err
-	} else if err := m.resume(work, obj); err != nil {
+	} else if err := m.resume(work, e.object); err != nil {
 		return true, err
 	}
 	stop()

@@ -151,7 +151,7 @@ func TestRecoverGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mem.New(mem.Config{})
 		fill(t, s, "d/a", "d/b")
-		tree := newTree(t, Mount{Path: "/", Store: &mortal{Store: s, at: 12}, Rights: Full})
+		tree := newTree(t, Mount{Path: "/", Store: &mortal{Store: s, at: 13}, Rights: Full})
 		if err := tree.Rename(t.Context(), "/d", "/e"); err == nil || !slices.Contains(s.Keys(), "e/a") {
 			t.Fatalf("%v: %q", err, s.Keys())
 		}
@@ -479,6 +479,61 @@ func TestRenameDirJournalStays(t *testing.T) {
 		fill(t, s, "d/a")
 		wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/d", "/e"), nil)
 		mended.Store(true)
+		recovered(t, s)
+		wantKeys(t, s, "e/a")
+	})
+}
+
+// What a dead process has left of a rename keeps others off what it has to do with, until it is over.
+func TestRenameDirOverlaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{})
+		fill(t, s, "p/d/a", "p/d/s/b", "q/c/x", "z/")
+		m := newMove(s, transfer.New(transfer.Config{}), journal{From: "p/d/", To: "q/e/"})
+		if err := errors.Join(m.collect(t.Context(), 10), m.create(t.Context()), m.forward(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
+		for _, c := range []struct{ from, to string }{
+			{"/p/d", "/z/d"}, {"/p/d/s", "/z/s"}, {"/p", "/z/p"}, {"/q", "/z/q"}, {"/q/e", "/z/e"}, {"/q/e/s", "/z/s"}, {"/z", "/q/e/z"},
+		} {
+			wantErr(t, c.from+" to "+c.to, tree.Rename(t.Context(), c.from, c.to), ErrBusy)
+		}
+		wantErr(t, "beside", tree.Rename(t.Context(), "/q/c", "/z/c"), nil)
+		put(t, s, journals+"garbage", []byte("none"), nil)
+		wantErr(t, "beside", tree.Rename(t.Context(), "/z/c", "/q/c"), nil)
+		wantErr(t, "tidy up", s.Delete(t.Context(), journals+"garbage", backend.DeleteOptions{}), nil)
+		recovered(t, s)
+		wantErr(t, "when it is over", tree.Rename(t.Context(), "/q/e", "/z/e"), nil)
+		wantKeys(t, s, "q/c/x", "z/", "z/e/a", "z/e/s/b")
+	})
+}
+
+// A journal that has come late waits for the rename of the living that it overlaps, and so do others for one another.
+func TestRecoverOverlaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{})
+		fill(t, s, "d/a")
+		engine := transfer.New(transfer.Config{})
+		var moves []*move
+		for range 3 {
+			m := newMove(s, engine, journal{From: "d/", To: "e/"})
+			wantErr(t, "begin", errors.Join(m.collect(t.Context(), 10), m.create(t.Context())), nil)
+			moves = append(moves, m)
+		}
+		stop := moves[0].heartbeat(t.Context(), nil)
+		other := transfer.New(transfer.Config{})
+		for range 5 {
+			if left, err := Recover(t.Context(), s, other); !left || err != nil {
+				t.Errorf("left %v, %v", left, err)
+			}
+			time.Sleep(transfer.Beat)
+		}
+		if n := len(s.Keys()); n != 4 || s.Count("copy") > 0 {
+			t.Errorf("%q", s.Keys())
+		}
+		stop()
+		wantErr(t, "finish", errors.Join(moves[0].forward(t.Context()), moves[0].finish(t.Context(), moves[0].items), moves[0].remove(t.Context())), nil)
 		recovered(t, s)
 		wantKeys(t, s, "e/a")
 	})

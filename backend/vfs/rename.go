@@ -20,7 +20,8 @@ const finishTimeout = 10 * time.Minute
 // between copy and delete leaves it under both.
 //
 // A directory is copied completely before anything of it is deleted. It must stay in its store and hold no more than
-// Config.RenameLimit objects: ErrUnsupported otherwise. See Recover for what a crash leaves.
+// Config.RenameLimit objects: ErrUnsupported otherwise. ErrBusy where another rename of a directory, under way or left by a dead process,
+// has to do with the same keys. See Recover for what a crash leaves.
 //
 // It takes the right to rename, to overwrite where to exists, and to create where to lies in another mount.
 func (t *Tree) Rename(ctx context.Context, from, to string) error {
