@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,8 +49,9 @@ type item struct {
 	Size    int64
 	ETag    string
 	Updated time.Time
-	source  backend.Object // as listed by this process
-	copied  string         // ETag of the copy; empty if any may be it
+	source  backend.Object // as listed by this process; zero where it is not what it was
+	copy    backend.Object // as listed at the destination
+	copied  string         // ETag of the copy that this process has made; empty if one may be there
 	placed  bool           // something is at the destination, found by who goes on with the move of another
 }
 
@@ -95,7 +97,7 @@ func (m *move) run(ctx context.Context) error {
 	stop := m.heartbeat(ctx, cancel)
 	defer stop()
 	if err := m.forward(work); err != nil {
-		switch undo := m.undo(last, time.Time{}); {
+		switch undo := m.undo(last, 0); {
 		case errors.Is(undo, errLost):
 			return undo // somebody else finishes it
 		case undo != nil:
@@ -168,14 +170,43 @@ func (m *move) confirm(ctx context.Context) error {
 	return err
 }
 
-// copies lists the destination and returns those items whose copies are there: source is the copy.
+// copies lists the destination and returns those items whose copies are there: what this process made, or else what has proved to be the same as
+// a source that is what it was. Neither size nor time tell whose an object is.
 func (m *move) copies(ctx context.Context) (there []item, err error) {
 	err = m.match(ctx, m.To, func(it *item, row backend.Object) {
-		if it.Size == row.Size && (it.copied == "" || it.copied == row.ETag) {
-			there = append(there, item{Rel: it.Rel, source: row, copied: row.ETag})
+		if it.Size == row.Size && (it.copied == row.ETag || it.copied == "" && it.source.Key != "") {
+			there = append(there, *it)
+			there[len(there)-1].copy = row
 		}
 	})
-	return there, err
+	if err != nil {
+		return nil, err
+	}
+	err = m.each(ctx, there, func(ctx context.Context, it *item) error {
+		if it.copied != "" {
+			return nil
+		}
+		same, err := m.same(ctx, it.source, it.copy)
+		if !same {
+			it.copied = foreign
+		}
+		return err
+	})
+	return slices.DeleteFunc(there, func(it item) bool { return it.copied == foreign }), err
+}
+
+// sources lists the source and returns how many items are what they were.
+func (m *move) sources(ctx context.Context) (intact int, err error) {
+	for i := range m.items {
+		m.items[i].source = backend.Object{}
+	}
+	err = m.match(ctx, m.From, func(it *item, row backend.Object) {
+		if it.is(row) {
+			it.source = row
+			intact++
+		}
+	})
+	return intact, err
 }
 
 // match lists what is below a prefix and calls f with each item that has something there.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -121,7 +120,7 @@ func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engi
 		// Nothing was copied yet, or nothing is left to do.
 	} else if err != nil {
 		return true, err
-	} else if err := m.resume(work, e.object); err != nil {
+	} else if err := m.resume(work); err != nil {
 		return true, err
 	}
 	stop()
@@ -143,12 +142,12 @@ func (m *move) restore(ctx context.Context) error {
 	return err
 }
 
-// resume goes on where another process was killed, whose journal was last written as obj.
-func (m *move) resume(ctx context.Context, obj backend.Object) error {
-	// What the dead process has begun by then is its own, what somebody put there since is not.
-	before := obj.Updated.Add(transfer.Watch)
-	if m.Phase == copying {
-		err := m.adopt(ctx, before)
+// resume goes on where another process was killed. What that one has sent may be carried out later, which is no harm going forward; going back it is
+// waited for first.
+func (m *move) resume(ctx context.Context) error {
+	switch m.Phase {
+	case copying:
+		err := m.adopt(ctx)
 		if err == nil {
 			err = m.forward(ctx)
 		}
@@ -158,15 +157,14 @@ func (m *move) resume(ctx context.Context, obj backend.Object) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx) // the next process goes on
 		}
-		return m.undo(ctx, before)
-	}
-	if m.Phase == undoing {
+		return m.undo(ctx, transfer.Watch)
+	case undoing:
 		m.made = len(m.items) == 0
-		return m.rollback(ctx, before)
+		return m.rollback(ctx, transfer.Watch)
 	}
-	left, err := m.rest(ctx)
-	if err == nil {
-		err = m.finish(ctx, left)
+	_, err := m.sources(ctx)
+	if err == nil { // every copy was confirmed, whatever somebody has done with it since
+		err = m.finish(ctx, slices.DeleteFunc(slices.Clone(m.items), func(it item) bool { return it.source.Key == "" }))
 	}
 	if errors.Is(err, backend.ErrChanged) {
 		return nil // changed after the copy: both stay
@@ -174,47 +172,22 @@ func (m *move) resume(ctx context.Context, obj backend.Object) error {
 	return err
 }
 
-// adopt finds the source of every item again, and the copies that there are: what was written there after the time before is none.
-// ErrChanged where the source is not what it was.
-func (m *move) adopt(ctx context.Context, before time.Time) error {
+// adopt finds the source of every item again, and what is at the destination; confirm tells whether that is a copy. ErrChanged where the source
+// is not what it was.
+func (m *move) adopt(ctx context.Context) error {
 	m.adopted = true
-	intact := 0
-	err := m.match(ctx, m.From, func(it *item, row backend.Object) {
-		if it.is(row) {
-			it.source = row
-			intact++
-		}
-	})
+	intact, err := m.sources(ctx)
 	if err == nil && intact < len(m.items) {
 		err = fmt.Errorf("%d of %d are what they were: %w", intact, len(m.items), backend.ErrChanged)
 	}
 	if err != nil {
 		return err
 	}
-	return m.match(ctx, m.To, func(it *item, row backend.Object) {
-		it.placed, it.copied = true, foreign
-		if row.Size == it.Size && !row.Updated.After(before) {
-			it.copied = row.ETag
-		}
-	})
+	return m.match(ctx, m.To, func(it *item, _ backend.Object) { it.placed = true })
 }
 
 // is reports whether a row shows what the item was made of. The version alone does not tell, where it is a digest of the content: who
 // has uploaded the same again meanwhile wants to keep it.
 func (it item) is(row backend.Object) bool {
 	return it.ETag == row.ETag && (it.Updated.IsZero() || it.Updated.Equal(row.Updated))
-}
-
-// rest returns those items that have a copy and whose source is still there.
-func (m *move) rest(ctx context.Context) (left []item, err error) {
-	err = m.match(ctx, m.To, func(it *item, row backend.Object) { it.placed = it.Size == row.Size })
-	if err != nil {
-		return nil, err
-	}
-	err = m.match(ctx, m.From, func(it *item, row backend.Object) {
-		if it.placed && it.is(row) {
-			left = append(left, *it)
-		}
-	})
-	return left, err
 }

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -239,8 +240,8 @@ func TestRecoverSparesOthers(t *testing.T) {
 			put(t, s, "e/d", []byte("new"), nil)
 			recovered(t, s)
 			if confirmed {
-				// the copy of b may have been confirmed, so its source goes; c has no copy any more, so it stays
-				wantKeys(t, s, "d/a", "d/c", "e/a", "e/b", "e/d", "e/f")
+				// every copy was confirmed, so the sources go, whatever became of the copies: somebody has used them up
+				wantKeys(t, s, "d/a", "e/a", "e/b", "e/d", "e/f")
 			} else {
 				wantKeys(t, s, "d/a", "d/b", "d/c", "d/f", "e/a", "e/b", "e/d")
 			}
@@ -537,4 +538,93 @@ func TestRecoverOverlaps(t *testing.T) {
 		recovered(t, s)
 		wantKeys(t, s, "e/a")
 	})
+}
+
+// What a client has put at the destination since the crash is no copy, though it is as long and came soon: it stays, and so does what was never copied.
+func TestRecoverSparesSameSize(t *testing.T) {
+	for _, phase := range []phase{copying, undoing} {
+		synctest.Test(t, func(t *testing.T) {
+			s := mem.New(mem.Config{})
+			fill(t, s, "d/a", "d/b")
+			m := newMove(s, transfer.New(transfer.Config{}), journal{From: "d/", To: "e/"})
+			wantErr(t, "begin", errors.Join(m.collect(t.Context(), 10), m.create(t.Context()), m.save(t.Context(), phase)), nil)
+			put(t, s, "e/a", []byte("NEW"), nil)
+			put(t, s, "e/b", []byte("d/b"), nil) // a copy
+			recovered(t, s)
+			wantKeys(t, s, "d/a", "d/b", "e/a")
+		})
+	}
+}
+
+// A copy that the store made long after the process that had sent it was killed is a copy all the same.
+func TestRecoverLongAfter(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := mem.New(mem.Config{})
+			fill(t, s, "d/a", "d/b")
+			m := newMove(s, transfer.New(transfer.Config{}), journal{From: "d/", To: "e/"})
+			wantErr(t, "begin", errors.Join(m.collect(t.Context(), 10), m.create(t.Context())), nil)
+			time.Sleep(time.Hour)
+			wantErr(t, "copy", m.copyAll(t.Context()), nil)
+			want := []string{"e/a", "e/b"}
+			if back {
+				fill(t, s, "d/a")
+				want = []string{"d/a", "d/b", "e/a"} // who knows whose that is
+			}
+			recovered(t, s)
+			wantKeys(t, s, want...)
+		})
+	}
+}
+
+// Going back, a copy that arrives soon after the death of who has sent it is still removed.
+func TestRecoverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mem.New(mem.Config{})
+		fill(t, s, "d/a", "d/b")
+		engine := transfer.New(transfer.Config{})
+		m := newMove(s, engine, journal{From: "d/", To: "e/"})
+		wantErr(t, "begin", errors.Join(m.collect(t.Context(), 10), m.create(t.Context()), m.save(t.Context(), undoing)), nil)
+		buried(t, s, engine)
+		time.AfterFunc(transfer.Tenure, func() { put(t, s, "e/a", []byte("d/a"), nil) })
+		left, err := Recover(t.Context(), s, transfer.New(transfer.Config{}))
+		if left || err != nil {
+			t.Errorf("left %v, %v", left, err)
+		}
+		wantKeys(t, s, "d/a", "d/b")
+	})
+}
+
+// Where neither versions nor the store's checksums tell, the bytes do.
+func TestSame(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	s := unsummed{mem.New(mem.Config{})}
+	m := newMove(s, transfer.New(transfer.Config{}), journal{})
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{{long, long, true}, {long, long[1:] + "y", false}, {"a", "b", false}, {"a", "ab", false}, {"", "", true}} {
+		put(t, s, "a", []byte(c.a), nil)
+		put(t, s, "b", []byte(c.b), nil)
+		a, _ := s.Store.Stat(t.Context(), "a")
+		b, _ := s.Store.Stat(t.Context(), "b")
+		if same, err := m.same(t.Context(), a, b); same != c.same || err != nil {
+			t.Errorf("%d and %d bytes: %v, %v", len(c.a), len(c.b), same, err)
+		}
+		if len(c.a) > 0 {
+			put(t, s, "b", []byte(c.a), nil)
+			if same, err := m.same(t.Context(), a, b); same || err != nil {
+				t.Errorf("another version: %v, %v", same, err)
+			}
+		}
+	}
+}
+
+// unsummed is a store that keeps no checksums.
+type unsummed struct{ *mem.Store }
+
+func (u unsummed) Stat(ctx context.Context, key string) (backend.Object, error) {
+	o, err := u.Store.Stat(ctx, key)
+	o.Checksums = nil
+	return o, err
 }

@@ -383,3 +383,19 @@ func TestRenamePartial(t *testing.T) {
 		wantKeys(t, s.Store, "b", "c.csv")
 	}
 }
+
+// A rename that fails takes its copies away, also of what has changed since: they would be in the way of the next one.
+func TestRenameDirTakesBack(t *testing.T) {
+	var s *mem.Store
+	copied := false
+	s = mem.New(mem.Config{Fault: func(op, key string) error {
+		if copied = copied || op == "copy" && key == "e/a"; copied && op == "list" && key == "e/" {
+			put(t, s, "d/a", []byte("newer"), nil)
+			put(t, s, "e/b", []byte("in the way"), nil)
+		}
+		return nil
+	}})
+	fill(t, s, "d/a", "d/b")
+	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/d", "/e"), backend.ErrChanged)
+	wantKeys(t, s, "d/a", "d/b", "e/b")
+}
