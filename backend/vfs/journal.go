@@ -88,13 +88,18 @@ var errNoJournal = errors.New("not the journal of a rename")
 // errLost says that the move is somebody else's by now. Nothing more may be changed.
 var errLost = fmt.Errorf("another process has taken the rename over: %w", ErrBusy)
 
-// own gives the journal an owner of its own: a process can find itself to be too late as well.
-func (m *move) own() { m.Owner = m.engine.Owner() + "." + rand.Text() }
+// running has the owners of moves that this process is at.
+var running sync.Map
+
+// begin notes that this process is at the move until end is called: so long it is not taken for given up, even if its journal cannot be written.
+func (m *move) begin() (end func()) {
+	running.Store(m.Owner, true)
+	return func() { running.Delete(m.Owner) }
+}
 
 // create writes the journal.
 func (m *move) create(ctx context.Context) error {
 	m.key, m.Phase = journals+rand.Text(), copying
-	m.own()
 	if len(m.items) <= inlined {
 		m.Items = m.items
 		return m.write(ctx, backend.Condition{Absent: true})

@@ -3,6 +3,7 @@ package vfs
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,7 +40,9 @@ type move struct {
 	saved time.Time // when that was begun
 }
 
+// newMove makes a move with an owner of its own: a process can find itself to be too late as well.
 func newMove(store backend.Store, engine *transfer.Engine, j journal) *move {
+	j.Owner = engine.Owner() + "." + rand.Text()
 	return &move{journal: j, store: store, engine: engine, saving: make(chan struct{}, 1)}
 }
 
@@ -82,6 +85,7 @@ func (m *move) run(ctx context.Context) error {
 	// From the last copy on the end of ctx changes nothing.
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer done()
+	defer m.begin()()
 	err := m.create(ctx)
 	if err == nil {
 		err = m.alone(ctx)

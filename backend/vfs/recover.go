@@ -19,12 +19,13 @@ const recoverParallel = 4
 
 // Recover finishes the renames of directories that dead processes have left unfinished in a store. Where not all copies were confirmed,
 // those that are missing are made; if that cannot be done, because somebody has changed the source or put something in the way, all copies
-// go instead, and the source is what it was. Otherwise the rest of the source is deleted. What dead processes have sent and the
-// store carries out later changes nothing of that.
+// go instead, and the source is what it was. Otherwise the rest of the source is deleted. An object counts as a copy if it has the content of its
+// source; another is left alone. What dead processes have sent and the store carries out later is no harm going forward; going back it is waited
+// for during transfer.Watch, and a copy that comes later still stays.
 //
 // A process is dead if that is certain, as of one that ran on this machine, or if its journal has not changed for a while by the clock
-// of this one. left says that there are journals whose owners may live: Recover is to be called again, with the same Engine, in transfer.Beat
-// or so. Else it is enough to do so at start and every now and then. Any number of processes may.
+// of this one. left says that there are journals whose owners may live, or that wait for others which overlap them: Recover is to be called again,
+// with the same Engine, in transfer.Beat or so. Else it is enough to do so at start and every now and then. Any number of processes may.
 func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) (left bool, err error) {
 	var found []*estate
 	var errs []error
@@ -53,7 +54,9 @@ func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) 
 		} else if err != nil {
 			return false, fmt.Errorf("recover %s: %w", row.Key, err)
 		}
-		e.dead = engine.Dead(store, backend.Object{Key: row.Key, ETag: e.object.ETag}, e.journal.Owner)
+		e.mine = strings.HasPrefix(e.journal.Owner, engine.Owner()+".")
+		_, at := running.Load(e.journal.Owner)
+		e.dead = engine.Dead(store, backend.Object{Key: row.Key, ETag: e.object.ETag}, e.journal.Owner) && !(e.mine && at)
 		found = append(found, e)
 	}
 	var g errgroup.Group
@@ -85,6 +88,7 @@ type estate struct {
 	key     string
 	object  backend.Object
 	journal journal
+	mine    bool // it is of this Engine
 	dead    bool // its owner is
 	err     error
 }
@@ -103,10 +107,10 @@ func sweepList(ctx context.Context, store backend.Store, engine *transfer.Engine
 func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engine, e *estate) (done bool, err error) {
 	m := newMove(store, engine, e.journal)
 	m.key = e.key
-	if m.Phase != deleting && strings.HasPrefix(m.Owner, engine.Owner()+".") {
+	if m.Phase != deleting && e.mine {
 		m.Phase = undoing // this process has given up itself, and has said so
 	}
-	m.own()
+	defer m.begin()()
 	if err := m.write(ctx, backend.Condition{ETag: e.object.ETag}); taken(err) {
 		return false, nil
 	} else if err != nil {

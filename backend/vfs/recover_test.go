@@ -628,3 +628,44 @@ func (u unsummed) Stat(ctx context.Context, key string) (backend.Object, error) 
 	o.Checksums = nil
 	return o, err
 }
+
+// mute cannot write journals while it is broken.
+type mute struct {
+	backend.Store
+	broken atomic.Bool
+}
+
+func (m *mute) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	if m.broken.Load() && strings.HasPrefix(key, journals) {
+		return backend.Object{}, backend.ErrUnavailable
+	}
+	return m.Store.Put(ctx, key, p, opts)
+}
+
+// A process that cannot write its journal is not taken for one that has given up, by itself, while it is still at the rename.
+func TestRecoverLeavesOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m mute
+		s := mem.New(mem.Config{Delay: func(op, _ string) time.Duration {
+			if op == "copy" {
+				m.broken.Store(true)
+				return time.Minute
+			}
+			return 0
+		}})
+		m.Store = s
+		fill(t, s, "d/a", "d/b")
+		tree := newTree(t, Mount{Path: "/", Store: &m, Rights: Full})
+		done := make(chan error)
+		go func() { done <- tree.Rename(t.Context(), "/d", "/e") }()
+		for range 10 {
+			time.Sleep(transfer.Beat)
+			if left, err := Recover(t.Context(), s, tree.engine); !left || err != nil {
+				t.Errorf("left %v, %v", left, err)
+			}
+		}
+		m.broken.Store(false)
+		wantErr(t, "rename", <-done, nil)
+		wantKeys(t, s, "e/a", "e/b")
+	})
+}
