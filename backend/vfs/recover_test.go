@@ -591,6 +591,7 @@ func TestRecoverWaits(t *testing.T) {
 		if left || err != nil {
 			t.Errorf("left %v, %v", left, err)
 		}
+		time.Sleep(transfer.Watch)
 		wantKeys(t, s, "d/a", "d/b")
 	})
 }
