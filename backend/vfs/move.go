@@ -69,7 +69,7 @@ func (m *move) collect(ctx context.Context, limit int) error {
 			return err
 		}
 		if len(m.items) == limit {
-			return fmt.Errorf("a directory with more than %d objects: %w", limit, backend.ErrUnsupported)
+			return fmt.Errorf("more than %d objects: %w", limit, ErrTooMany)
 		}
 		rel := row.Key[len(m.From):]
 		if err := backend.CheckKey(m.To+rel, maxKey); err != nil {

@@ -243,7 +243,7 @@ func TestRenameDir(t *testing.T) {
 func TestRenameDirLimit(t *testing.T) {
 	s := mem.New(mem.Config{})
 	fill(t, s, "d/1", "d/2", "d/3")
-	for limit, want := range map[int]error{2: backend.ErrUnsupported, 3: nil} {
+	for limit, want := range map[int]error{2: ErrTooMany, 3: nil} {
 		tree, err := New(Config{Mounts: []Mount{{Path: "/", Store: s, Rights: Full}}, Engine: transfer.New(transfer.Config{}), RenameLimit: limit})
 		if err != nil {
 			t.Fatal(err)
