@@ -39,6 +39,7 @@ var errorReplies = []struct {
 	{backend.ErrBadKey, reply(553, "File name not allowed")},
 	{vfs.ErrOffset, reply(554, "Restart position is beyond the end of the file")},
 	{backend.ErrRange, reply(554, "Restart position is beyond the end of the file")},
+	{vfs.ErrTooMany, reply(553, "Directory has too many files to be renamed")},
 	{vfs.ErrQuota, reply(552, "Quota exceeded")},
 	{backend.ErrTooLarge, reply(552, "File too large")},
 	{vfs.ErrBusy, reply(450, "Busy; try again later")},

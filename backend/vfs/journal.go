@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,16 +48,58 @@ type journal struct {
 	Serial   string // another one each time, so that versions differ even where they are told apart by content
 }
 
+// overlaps reports whether two renames have to do with the same keys.
+func (j journal) overlaps(other journal) bool {
+	for _, a := range []string{j.From, j.To} {
+		for _, b := range []string{other.From, other.To} {
+			if strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// alone makes sure that no other rename overlaps this one, nor what a dead process has left of one: ErrBusy. The journal is written before:
+// of two that begin at the same time at least one sees the other.
+func (m *move) alone(ctx context.Context) error {
+	for row, err := range m.store.List(ctx, journals, backend.ListOptions{Recursive: true}) {
+		if err != nil {
+			return err
+		}
+		if row.Key == m.key || strings.HasSuffix(row.Key, listSuffix) {
+			continue
+		}
+		other, _, err := load(ctx, m.store, m.engine, row.Key, "")
+		switch {
+		case errors.Is(err, backend.ErrNotExist), errors.Is(err, errNoJournal):
+		case err != nil:
+			return err
+		case m.overlaps(other):
+			return fmt.Errorf("%s is being renamed to %s: %w", other.From, other.To, ErrBusy)
+		}
+	}
+	return nil
+}
+
+// errNoJournal says that an object is none.
+var errNoJournal = errors.New("not the journal of a rename")
+
 // errLost says that the move is somebody else's by now. Nothing more may be changed.
 var errLost = fmt.Errorf("another process has taken the rename over: %w", ErrBusy)
 
-// own gives the journal an owner of its own: a process can find itself to be too late as well.
-func (m *move) own() { m.Owner = m.engine.Owner() + "." + rand.Text() }
+// running has the owners of moves that this process is at.
+var running sync.Map
+
+// begin notes that this process is at the move until end is called: so long it is not taken for given up, even if its journal cannot be written.
+func (m *move) begin() (end func()) {
+	running.Store(m.Owner, true)
+	return func() { running.Delete(m.Owner) }
+}
 
 // create writes the journal.
 func (m *move) create(ctx context.Context) error {
 	m.key, m.Phase = journals+rand.Text(), copying
-	m.own()
 	if len(m.items) <= inlined {
 		m.Items = m.items
 		return m.write(ctx, backend.Condition{Absent: true})
@@ -67,7 +110,9 @@ func (m *move) create(ctx context.Context) error {
 	}
 	p, err := json.Marshal(m.items)
 	if err == nil {
-		_, err = m.upload(ctx, m.key+listSuffix, p, backend.Condition{Absent: true})
+		opts := transfer.UploadOptions{Size: int64(len(p))}
+		opts.If, opts.ContentType = backend.Condition{Absent: true}, jsonType
+		_, err = m.engine.Upload(ctx, m.store, m.key+listSuffix, bytes.NewReader(p), opts)
 	}
 	if err != nil {
 		return fmt.Errorf("items of the journal: %w", err)
@@ -75,15 +120,22 @@ func (m *move) create(ctx context.Context) error {
 	return nil
 }
 
-// write writes the journal on a condition. One write at a time.
+const jsonType = "application/json"
+
+// write writes the journal on a condition, past the engine: it must not wait for a buffer while others transfer files. One write at a time.
 func (m *move) write(ctx context.Context, cond backend.Condition) error {
 	m.Serial = rand.Text()
 	p, err := json.Marshal(m.journal)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	began := time.Now()
-	obj, err := m.upload(ctx, m.key, p, cond)
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), transfer.Tenure) // what has been begun had better be known to have been done
+	defer cancel()
+	obj, err := m.store.Put(c, m.key, p, backend.PutOptions{Attributes: backend.Attributes{ContentType: jsonType}, If: cond})
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -91,12 +143,6 @@ func (m *move) write(ctx context.Context, cond backend.Condition) error {
 	defer m.mu.Unlock()
 	m.etag, m.saved = obj.ETag, began
 	return nil
-}
-
-func (m *move) upload(ctx context.Context, key string, p []byte, cond backend.Condition) (backend.Object, error) {
-	opts := transfer.UploadOptions{Size: int64(len(p))}
-	opts.If, opts.ContentType = cond, "application/json"
-	return m.engine.Upload(ctx, m.store, key, bytes.NewReader(p), opts)
 }
 
 // save writes the journal again with the phase to, or the one it has where that is empty. errLost where it is somebody else's.
@@ -224,7 +270,7 @@ func fetch(ctx context.Context, store backend.Store, engine *transfer.Engine, ke
 		return obj, err
 	}
 	if err := json.Unmarshal(p, into); err != nil {
-		return obj, fmt.Errorf("%s: %w", key, err)
+		return obj, fmt.Errorf("%s: %w: %s", key, errNoJournal, err.Error())
 	}
 	return obj, nil
 }

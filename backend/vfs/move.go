@@ -3,8 +3,10 @@ package vfs
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +40,9 @@ type move struct {
 	saved time.Time // when that was begun
 }
 
+// newMove makes a move with an owner of its own: a process can find itself to be too late as well.
 func newMove(store backend.Store, engine *transfer.Engine, j journal) *move {
+	j.Owner = engine.Owner() + "." + rand.Text()
 	return &move{journal: j, store: store, engine: engine, saving: make(chan struct{}, 1)}
 }
 
@@ -48,8 +52,9 @@ type item struct {
 	Size    int64
 	ETag    string
 	Updated time.Time
-	source  backend.Object // as listed by this process
-	copied  string         // ETag of the copy; empty if any may be it
+	source  backend.Object // as listed by this process; zero where it is not what it was
+	copy    backend.Object // as listed at the destination
+	copied  string         // ETag of the copy that this process has made; empty if one may be there
 	placed  bool           // something is at the destination, found by who goes on with the move of another
 }
 
@@ -64,7 +69,7 @@ func (m *move) collect(ctx context.Context, limit int) error {
 			return err
 		}
 		if len(m.items) == limit {
-			return fmt.Errorf("a directory with more than %d objects: %w", limit, backend.ErrUnsupported)
+			return fmt.Errorf("more than %d objects: %w", limit, ErrTooMany)
 		}
 		rel := row.Key[len(m.From):]
 		if err := backend.CheckKey(m.To+rel, maxKey); err != nil {
@@ -80,7 +85,12 @@ func (m *move) run(ctx context.Context) error {
 	// From the last copy on the end of ctx changes nothing.
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer done()
-	if err := m.create(ctx); err != nil {
+	defer m.begin()()
+	err := m.create(ctx)
+	if err == nil {
+		err = m.alone(ctx)
+	}
+	if err != nil {
 		if undo := m.remove(last); undo != nil {
 			return fmt.Errorf("%w (and it may be there: %s)", err, undo.Error())
 		}
@@ -91,7 +101,7 @@ func (m *move) run(ctx context.Context) error {
 	stop := m.heartbeat(ctx, cancel)
 	defer stop()
 	if err := m.forward(work); err != nil {
-		switch undo := m.undo(last, time.Time{}); {
+		switch undo := m.undo(last, 0); {
 		case errors.Is(undo, errLost):
 			return undo // somebody else finishes it
 		case undo != nil:
@@ -100,12 +110,13 @@ func (m *move) run(ctx context.Context) error {
 		stop()
 		return errors.Join(err, m.remove(last))
 	}
-	err := m.finish(last, m.items)
+	err = m.finish(last, m.items)
 	if err != nil && !errors.Is(err, backend.ErrChanged) {
 		return fmt.Errorf("not all of the source is deleted yet: %w", err)
 	}
 	stop()
-	return errors.Join(err, m.remove(last))
+	_ = m.remove(last) // all is done: if the journal stays, Recover removes it
+	return err
 }
 
 // forward copies what is not copied yet and confirms it. Then there is no way back.
@@ -163,14 +174,43 @@ func (m *move) confirm(ctx context.Context) error {
 	return err
 }
 
-// copies lists the destination and returns those items whose copies are there: source is the copy.
+// copies lists the destination and returns those items whose copies are there: what this process made, or else what has proved to be the same as
+// a source that is what it was. Neither size nor time tell whose an object is.
 func (m *move) copies(ctx context.Context) (there []item, err error) {
 	err = m.match(ctx, m.To, func(it *item, row backend.Object) {
-		if it.Size == row.Size && (it.copied == "" || it.copied == row.ETag) {
-			there = append(there, item{Rel: it.Rel, source: row, copied: row.ETag})
+		if it.Size == row.Size && (it.copied == row.ETag || it.copied == "" && it.source.Key != "") {
+			there = append(there, *it)
+			there[len(there)-1].copy = row
 		}
 	})
-	return there, err
+	if err != nil {
+		return nil, err
+	}
+	err = m.each(ctx, there, func(ctx context.Context, it *item) error {
+		if it.copied != "" {
+			return nil
+		}
+		same, err := m.same(ctx, it.source, it.copy)
+		if !same {
+			it.copied = foreign
+		}
+		return err
+	})
+	return slices.DeleteFunc(there, func(it item) bool { return it.copied == foreign }), err
+}
+
+// sources lists the source and returns how many items are what they were.
+func (m *move) sources(ctx context.Context) (intact int, err error) {
+	for i := range m.items {
+		m.items[i].source = backend.Object{}
+	}
+	err = m.match(ctx, m.From, func(it *item, row backend.Object) {
+		if it.is(row) {
+			it.source = row
+			intact++
+		}
+	})
+	return intact, err
 }
 
 // match lists what is below a prefix and calls f with each item that has something there.
@@ -209,7 +249,7 @@ func (m *move) finish(ctx context.Context, items []item) error {
 	}
 	var changed atomic.Pointer[error]
 	del := func(ctx context.Context, it *item) error {
-		err := patient(ctx, func() error {
+		err := m.patient(ctx, func() error {
 			return deleteVersion(ctx, m.store, backend.Object{Key: m.From + it.Rel, ETag: it.ETag})
 		})
 		if errors.Is(err, backend.ErrChanged) {
@@ -227,7 +267,7 @@ func (m *move) finish(ctx context.Context, items []item) error {
 		}
 	}
 	for _, key := range m.Marks {
-		if err := patient(ctx, func() error { return unmark(ctx, m.store, key) }); err != nil {
+		if err := m.patient(ctx, func() error { return unmark(ctx, m.store, key) }); err != nil {
 			return err
 		}
 	}
@@ -257,6 +297,16 @@ func (m *move) each(ctx context.Context, items []item, f func(context.Context, *
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// patient is the other patient for what only the owner of the move may do.
+func (m *move) patient(ctx context.Context, f func() error) error {
+	return patient(ctx, func() error {
+		if err := m.hold(ctx); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
 // patient repeats a clean-up that the store has failed, a few times.

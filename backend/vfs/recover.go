@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,48 +19,81 @@ const recoverParallel = 4
 
 // Recover finishes the renames of directories that dead processes have left unfinished in a store. Where not all copies were confirmed,
 // those that are missing are made; if that cannot be done, because somebody has changed the source or put something in the way, all copies
-// go instead, and the source is what it was. Otherwise the rest of the source is deleted. What dead processes have sent and the
-// store carries out later changes nothing of that.
+// go instead, and the source is what it was. Otherwise the rest of the source is deleted. An object counts as a copy if it has the content of its
+// source; another is left alone. What dead processes have sent and the store carries out later is no harm going forward; going back it is waited
+// for during transfer.Watch, and a copy that comes later still stays.
 //
 // A process is dead if that is certain, as of one that ran on this machine, or if its journal has not changed for a while by the clock
-// of this one. left says that there are journals whose owners may live: Recover is to be called again, with the same Engine, in transfer.Beat
-// or so. Else it is enough to do so at start and every now and then. Any number of processes may.
+// of this one. left says that there are journals whose owners may live, or that wait for others which overlap them: Recover is to be called again,
+// with the same Engine, in transfer.Beat or so. Else it is enough to do so at start and every now and then. Any number of processes may.
 func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) (left bool, err error) {
-	var found []backend.Object
+	var found []*estate
+	var errs []error
+	var living atomic.Bool
+	last := "" // journal
 	for row, err := range store.List(ctx, journals, backend.ListOptions{Recursive: true}) {
 		if err != nil {
 			return false, fmt.Errorf("list %s: %w", journals, err)
 		}
-		found = append(found, row.Object)
-	}
-	var living atomic.Bool
-	errs := make([]error, len(found))
-	g := new(errgroup.Group)
-	g.SetLimit(recoverParallel)
-	last := "" // journal
-	for i, obj := range found {
-		work := recoverMove
-		if key, list := strings.CutSuffix(obj.Key, listSuffix); !list {
-			last = obj.Key
-		} else if key == last {
+		if key, list := strings.CutSuffix(row.Key, listSuffix); list {
+			if key != last {
+				done, err := sweepList(ctx, store, engine, row.Object)
+				errs = append(errs, err)
+				living.CompareAndSwap(false, !done)
+			}
 			continue
-		} else {
-			work = sweepList
+		}
+		last = row.Key
+		e := &estate{key: row.Key}
+		e.journal, e.object, err = load(ctx, store, engine, row.Key, "")
+		if errors.Is(err, backend.ErrNotExist) {
+			continue
+		} else if errors.Is(err, errNoJournal) {
+			errs = append(errs, err)
+			continue
+		} else if err != nil {
+			return false, fmt.Errorf("recover %s: %w", row.Key, err)
+		}
+		e.mine = strings.HasPrefix(e.journal.Owner, engine.Owner()+".")
+		_, at := running.Load(e.journal.Owner)
+		e.dead = engine.Dead(store, backend.Object{Key: row.Key, ETag: e.object.ETag}, e.journal.Owner) && !(e.mine && at)
+		found = append(found, e)
+	}
+	var g errgroup.Group
+	g.SetLimit(recoverParallel)
+	for i, e := range found {
+		waits := slices.ContainsFunc(found[:i], e.overlaps) || slices.ContainsFunc(found[i:], func(other *estate) bool { return !other.dead && e.overlaps(other) })
+		if waits || !e.dead {
+			living.Store(true)
+			continue
 		}
 		g.Go(func() error {
-			done, err := work(ctx, store, engine, obj)
+			done, err := recoverMove(ctx, store, engine, e)
 			if err != nil {
-				errs[i] = fmt.Errorf("recover %s: %w", obj.Key, err)
+				e.err = fmt.Errorf("recover %s: %w", e.key, err)
 			}
-			if !done {
-				living.Store(true)
-			}
+			living.CompareAndSwap(false, !done)
 			return nil
 		})
 	}
-	_ = g.Wait() // errors are in errs
+	_ = g.Wait() // errors are in e.err
+	for _, e := range found {
+		errs = append(errs, e.err)
+	}
 	return living.Load(), errors.Join(errs...)
 }
+
+// estate is a journal as it was found.
+type estate struct {
+	key     string
+	object  backend.Object
+	journal journal
+	mine    bool // it is of this Engine
+	dead    bool // its owner is
+	err     error
+}
+
+func (e *estate) overlaps(other *estate) bool { return e.journal.overlaps(other.journal) }
 
 // sweepList removes the items of a journal that is gone: who wrote them was killed while they were on their way.
 func sweepList(ctx context.Context, store backend.Store, engine *transfer.Engine, obj backend.Object) (done bool, err error) {
@@ -70,24 +103,15 @@ func sweepList(ctx context.Context, store backend.Store, engine *transfer.Engine
 	return true, store.Delete(ctx, obj.Key, backend.DeleteOptions{})
 }
 
-// recoverMove takes one journal up if its owner is dead. done is false where somebody is, or may be, at it.
-func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engine, obj backend.Object) (done bool, err error) {
-	j, _, err := load(ctx, store, engine, obj.Key, obj.ETag)
-	if taken(err) {
-		return false, nil
-	} else if err != nil {
-		return true, err
-	}
-	m := newMove(store, engine, j)
-	m.key = obj.Key
-	if !engine.Dead(store, obj, m.Owner) {
-		return false, nil
-	}
-	if m.Phase != deleting && strings.HasPrefix(m.Owner, engine.Owner()+".") {
+// recoverMove takes one journal up whose owner is dead. done is false where somebody else is at it.
+func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engine, e *estate) (done bool, err error) {
+	m := newMove(store, engine, e.journal)
+	m.key = e.key
+	if m.Phase != deleting && e.mine {
 		m.Phase = undoing // this process has given up itself, and has said so
 	}
-	m.own()
-	if err := m.write(ctx, backend.Condition{ETag: obj.ETag}); taken(err) {
+	defer m.begin()()
+	if err := m.write(ctx, backend.Condition{ETag: e.object.ETag}); taken(err) {
 		return false, nil
 	} else if err != nil {
 		return true, err
@@ -100,7 +124,7 @@ func recoverMove(ctx context.Context, store backend.Store, engine *transfer.Engi
 		// Nothing was copied yet, or nothing is left to do.
 	} else if err != nil {
 		return true, err
-	} else if err := m.resume(work, obj); err != nil {
+	} else if err := m.resume(work); err != nil {
 		return true, err
 	}
 	stop()
@@ -122,12 +146,12 @@ func (m *move) restore(ctx context.Context) error {
 	return err
 }
 
-// resume goes on where another process was killed, whose journal was last written as obj.
-func (m *move) resume(ctx context.Context, obj backend.Object) error {
-	// What the dead process has begun by then is its own, what somebody put there since is not.
-	before := obj.Updated.Add(transfer.Watch)
-	if m.Phase == copying {
-		err := m.adopt(ctx, before)
+// resume goes on where another process was killed. What that one has sent may be carried out later, which is no harm going forward; going back it is
+// waited for first.
+func (m *move) resume(ctx context.Context) error {
+	switch m.Phase {
+	case copying:
+		err := m.adopt(ctx)
 		if err == nil {
 			err = m.forward(ctx)
 		}
@@ -137,15 +161,14 @@ func (m *move) resume(ctx context.Context, obj backend.Object) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx) // the next process goes on
 		}
-		return m.undo(ctx, before)
-	}
-	if m.Phase == undoing {
+		return m.undo(ctx, transfer.Watch)
+	case undoing:
 		m.made = len(m.items) == 0
-		return m.rollback(ctx, before)
+		return m.rollback(ctx, transfer.Watch)
 	}
-	left, err := m.rest(ctx)
-	if err == nil {
-		err = m.finish(ctx, left)
+	_, err := m.sources(ctx)
+	if err == nil { // every copy was confirmed, whatever somebody has done with it since
+		err = m.finish(ctx, slices.DeleteFunc(slices.Clone(m.items), func(it item) bool { return it.source.Key == "" }))
 	}
 	if errors.Is(err, backend.ErrChanged) {
 		return nil // changed after the copy: both stay
@@ -153,47 +176,22 @@ func (m *move) resume(ctx context.Context, obj backend.Object) error {
 	return err
 }
 
-// adopt finds the source of every item again, and the copies that there are: what was written there after the time before is none.
-// ErrChanged where the source is not what it was.
-func (m *move) adopt(ctx context.Context, before time.Time) error {
+// adopt finds the source of every item again, and what is at the destination; confirm tells whether that is a copy. ErrChanged where the source
+// is not what it was.
+func (m *move) adopt(ctx context.Context) error {
 	m.adopted = true
-	intact := 0
-	err := m.match(ctx, m.From, func(it *item, row backend.Object) {
-		if it.is(row) {
-			it.source = row
-			intact++
-		}
-	})
+	intact, err := m.sources(ctx)
 	if err == nil && intact < len(m.items) {
 		err = fmt.Errorf("%d of %d are what they were: %w", intact, len(m.items), backend.ErrChanged)
 	}
 	if err != nil {
 		return err
 	}
-	return m.match(ctx, m.To, func(it *item, row backend.Object) {
-		it.placed, it.copied = true, foreign
-		if row.Size == it.Size && !row.Updated.After(before) {
-			it.copied = row.ETag
-		}
-	})
+	return m.match(ctx, m.To, func(it *item, _ backend.Object) { it.placed = true })
 }
 
 // is reports whether a row shows what the item was made of. The version alone does not tell, where it is a digest of the content: who
 // has uploaded the same again meanwhile wants to keep it.
 func (it item) is(row backend.Object) bool {
 	return it.ETag == row.ETag && (it.Updated.IsZero() || it.Updated.Equal(row.Updated))
-}
-
-// rest returns those items that have a copy and whose source is still there.
-func (m *move) rest(ctx context.Context) (left []item, err error) {
-	err = m.match(ctx, m.To, func(it *item, row backend.Object) { it.placed = it.Size == row.Size })
-	if err != nil {
-		return nil, err
-	}
-	err = m.match(ctx, m.From, func(it *item, row backend.Object) {
-		if it.placed && it.is(row) {
-			left = append(left, *it)
-		}
-	})
-	return left, err
 }

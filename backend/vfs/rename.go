@@ -19,8 +19,9 @@ const finishTimeout = 10 * time.Minute
 // answer. Whatever fails, the content stays under at least one of the names; a crash
 // between copy and delete leaves it under both.
 //
-// A directory is copied completely before anything of it is deleted. It must stay in its store and hold no more than
-// Config.RenameLimit objects: ErrUnsupported otherwise. See Recover for what a crash leaves.
+// A directory is copied completely before anything of it is deleted. It must stay in its store, ErrUnsupported otherwise, and hold no more than
+// Config.RenameLimit objects: ErrTooMany. ErrBusy where another rename of a directory, under way or left by a dead process,
+// has to do with the same keys. See Recover for what a crash leaves.
 //
 // It takes the right to rename, to overwrite where to exists, and to create where to lies in another mount.
 func (t *Tree) Rename(ctx context.Context, from, to string) error {

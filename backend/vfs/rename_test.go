@@ -243,7 +243,7 @@ func TestRenameDir(t *testing.T) {
 func TestRenameDirLimit(t *testing.T) {
 	s := mem.New(mem.Config{})
 	fill(t, s, "d/1", "d/2", "d/3")
-	for limit, want := range map[int]error{2: backend.ErrUnsupported, 3: nil} {
+	for limit, want := range map[int]error{2: ErrTooMany, 3: nil} {
 		tree, err := New(Config{Mounts: []Mount{{Path: "/", Store: s, Rights: Full}}, Engine: transfer.New(transfer.Config{}), RenameLimit: limit})
 		if err != nil {
 			t.Fatal(err)
@@ -382,4 +382,20 @@ func TestRenamePartial(t *testing.T) {
 		wantErr(t, "rmdir", tree.Rmdir(t.Context(), "/folder"), nil)
 		wantKeys(t, s.Store, "b", "c.csv")
 	}
+}
+
+// A rename that fails takes its copies away, also of what has changed since: they would be in the way of the next one.
+func TestRenameDirTakesBack(t *testing.T) {
+	var s *mem.Store
+	copied := false
+	s = mem.New(mem.Config{Fault: func(op, key string) error {
+		if copied = copied || op == "copy" && key == "e/a"; copied && op == "list" && key == "e/" {
+			put(t, s, "d/a", []byte("newer"), nil)
+			put(t, s, "e/b", []byte("in the way"), nil)
+		}
+		return nil
+	}})
+	fill(t, s, "d/a", "d/b")
+	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/d", "/e"), backend.ErrChanged)
+	wantKeys(t, s, "d/a", "d/b", "e/b")
 }

@@ -10,11 +10,11 @@ import (
 )
 
 // undo removes the copies. See rollback.
-func (m *move) undo(ctx context.Context, before time.Time) error {
+func (m *move) undo(ctx context.Context, wait time.Duration) error {
 	if err := patient(ctx, func() error { return m.save(ctx, undoing) }); err != nil {
 		return err
 	}
-	return m.rollback(ctx, before)
+	return m.rollback(ctx, wait)
 }
 
 // unmark deletes what marks a directory, unless it has become a file.
@@ -37,14 +37,19 @@ func isMark(obj backend.Object) bool {
 	return strings.HasSuffix(obj.Key, "/") || strings.HasSuffix(obj.Key, folderSuffix) || isFolder(obj)
 }
 
-// rollback deletes the copies whose source is still what was to be copied. A copy written after the time before, if that is given, is taken for
-// somebody else's.
-func (m *move) rollback(ctx context.Context, before time.Time) error {
-	if m.made {
-		return patient(ctx, func() error { return unmark(ctx, m.store, m.To) })
+// rollback deletes the copies that copies tells of, when it has waited for those that are still to come.
+func (m *move) rollback(ctx context.Context, wait time.Duration) error {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	intact := map[string]bool{}
-	if err := m.match(ctx, m.From, func(it *item, row backend.Object) { intact[it.Rel] = it.ETag == row.ETag }); err != nil {
+	if m.made {
+		return m.patient(ctx, func() error { return unmark(ctx, m.store, m.To) })
+	}
+	if _, err := m.sources(ctx); err != nil {
 		return err
 	}
 	there, err := m.copies(ctx)
@@ -52,11 +57,8 @@ func (m *move) rollback(ctx context.Context, before time.Time) error {
 		return err
 	}
 	return m.each(ctx, there, func(ctx context.Context, it *item) error {
-		if !intact[it.Rel] || !before.IsZero() && it.source.Updated.After(before) {
-			return nil
-		}
-		return patient(ctx, func() error {
-			err := deleteVersion(ctx, m.store, backend.Object{Key: m.To + it.Rel, ETag: it.copied})
+		return m.patient(ctx, func() error {
+			err := deleteVersion(ctx, m.store, backend.Object{Key: m.To + it.Rel, ETag: it.copy.ETag})
 			if errors.Is(err, backend.ErrChanged) {
 				return nil // somebody else's by now
 			}

@@ -31,3 +31,23 @@ func TestFactsOfDirectory(t *testing.T) {
 		t.Errorf("MLST: %q", facts)
 	}
 }
+
+// The configuration says how large a directory may be that is renamed.
+func TestRenameLimit(t *testing.T) {
+	r := boot(t, base+"transfer: {renameLimit: 2}\nusers:\n"+account("ann", ""))
+	for _, name := range []string{"few/1", "many/1", "many/2", "many/3"} {
+		file := filepath.Join(r.dir, "data", name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := connect(t, r.implicit, trust(t, r.ca), "")
+	c.login("ann", "secret", "230")
+	c.do("RNFR many", "350")
+	c.do("RNTO more", "553")
+	c.do("RNFR few", "350")
+	c.do("RNTO none", "250")
+}

@@ -63,7 +63,7 @@ func TestRestartOnly(t *testing.T) {
 	next.Users = []config.User{{Name: "ann"}}
 	next.TLS.MinVersion = "1.3"
 	next.Throttle.Exempt = []config.Network{{}}
-	next.Transfer.Resume = 0
+	next.Transfer.Resume, next.Transfer.RenameLimit = 0, 1
 	if keys := restartOnly(running, next); keys != nil {
 		t.Errorf("what a reload changes is reported: %v", keys)
 	}

@@ -82,7 +82,7 @@ func newTree(u config.User, cfg *config.Config, stores map[string]backend.Store,
 			StorageClass: cmp.Or(m.StorageClass, cfg.Stores[m.Store].StorageClass, cfg.Stores[m.Store].AccessTier),
 		})
 	}
-	return vfs.New(vfs.Config{Mounts: mounts, Engine: engine, User: u.Name, Resume: cfg.Transfer.Resume})
+	return vfs.New(vfs.Config{Mounts: mounts, Engine: engine, User: u.Name, Resume: cfg.Transfer.Resume, RenameLimit: cfg.Transfer.RenameLimit})
 }
 
 // exempt returns the networks that are never banned.
@@ -113,7 +113,7 @@ func reload(load func() (*config.Config, error), stores map[string]backend.Store
 // restartOnly returns the keys in which next differs from what runs although a reload cannot change them.
 func restartOnly(running, next *config.Config) (keys []string) {
 	later := next.Transfer
-	later.Resume = running.Transfer.Resume // users have it
+	later.Resume, later.RenameLimit = running.Transfer.Resume, running.Transfer.RenameLimit // users have them
 	for key, same := range map[string]bool{
 		"listen":        reflect.DeepEqual(running.Listen, next.Listen),
 		"passive":       reflect.DeepEqual(running.Passive, next.Passive),

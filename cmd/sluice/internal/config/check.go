@@ -54,6 +54,9 @@ func (k *checker) check() {
 	k.checkPassive()
 	k.checkTimeouts()
 	k.checkTLS()
+	if k.Transfer.RenameLimit < 1 {
+		k.bad("transfer.renameLimit", "must be at least 1")
+	}
 	for name, s := range k.Stores {
 		k.checkStore("stores."+name, s)
 	}

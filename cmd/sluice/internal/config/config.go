@@ -36,7 +36,7 @@ func Default() *Config {
 			Stall: 2 * time.Minute, Port: 10 * time.Second,
 		},
 		TLS:      TLS{Required: true, MinVersion: "1.2", CloseNotify: "strict", CCC: "off"},
-		Transfer: Transfer{Compression: true, Resume: 24 * time.Hour},
+		Transfer: Transfer{Compression: true, Resume: 24 * time.Hour, RenameLimit: 100_000},
 		Cache:    Cache{Memory: 64 << 20, TTL: 30 * time.Second, NegativeTTL: 5 * time.Second},
 	}
 }
@@ -238,6 +238,7 @@ type Transfer struct {
 	Memory      Memory        `yaml:"memory"`      // for the buffers of all transfers; default auto
 	Compression bool          `yaml:"compression"` // MODE Z; default true
 	Resume      time.Duration `yaml:"resume"`      // how long what has come of an upload that was cut off is kept for its user, and is a file of that length to him; default 24 h; 0: not at all
+	RenameLimit int           `yaml:"renameLimit"` // most objects in a directory that is renamed, one more is 553; default 100,000
 }
 
 // Admin is the HTTP listener for health checks.

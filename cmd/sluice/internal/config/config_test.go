@@ -90,7 +90,7 @@ users:
     from: 192.0.2.1
 throttle: {exempt: 192.0.2.0/24}
 cache: {memory: 0, ttl: 1m, negativeTTL: 0s}
-transfer: {resume: 12h, memory: 512MiB, compression: false}
+transfer: {resume: 12h, memory: 512MiB, compression: false, renameLimit: 7}
 admin: {listen: "127.0.0.1:8080"}
 `)
 	c, err := Load(filepath.Join(dir, "sluice.yaml"))
@@ -135,7 +135,7 @@ admin: {listen: "127.0.0.1:8080"}
 	if acme.From[0].String() != "203.0.113.0/24" || sap.From[0].String() != "192.0.2.1/32" {
 		t.Errorf("from: %v, %v", acme.From, sap.From)
 	}
-	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Transfer.Resume != 12*time.Hour || c.Admin.Listen != "127.0.0.1:8080" {
+	if c.Cache != (Cache{0, time.Minute, 0}) || c.Transfer.Memory.Bytes != 512<<20 || c.Transfer.Resume != 12*time.Hour || c.Transfer.RenameLimit != 7 || c.Admin.Listen != "127.0.0.1:8080" {
 		t.Errorf("%+v %+v %+v", c.Cache, c.Transfer, c.Admin)
 	}
 	if r, err := ParseRights(acme.Mounts[1].Rights); err != nil || r != vfs.ReadOnly {
@@ -158,7 +158,7 @@ func TestProblems(t *testing.T) {
 		{"not a mapping", "- a\n- b", "sluice.yaml:1:1: keys with values are expected here"},
 		{"unknown keys", minimal + "listne: {}\nadmin: {lisen: x}\ntransfer: {parts: 4}\n", `sluice.yaml:4:1: listne: unknown key: did you mean listen?
 sluice.yaml:5:9: admin.lisen: unknown key: did you mean listen?
-sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory, resume`},
+sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory, renameLimit, resume`},
 		{"given twice", minimal + "admin: {listen: ':1', listen: ':2'}", "sluice.yaml:4:23: not YAML: mapping key \"listen\" already defined at [4:9]"},
 		{"two documents", minimal + "---\nadmin: {}", "sluice.yaml:5:1: a second document: the configuration is one"},
 		{"kinds", minimal + "admin: x\npassive: {overrides: 7}\nlisten: {explicit: {a: b}}\ncache: {ttl: [1s]}",
@@ -213,11 +213,13 @@ listen: {explicit: ":21000"}
 		{"dialects and timeouts", minimal + `listen: {clearGreeting: 2m}
 timeouts: {idle: 10ms, stall: 25h}
 profiles: {p: {encoding: klingon, mainframe: "500"}}
+transfer: {renameLimit: 0}
 `, `sluice.yaml:4:25: listen.clearGreeting: must be from 0 to 1m
 sluice.yaml:5:18: timeouts.idle: must be from 1s to 24h
 sluice.yaml:5:31: timeouts.stall: must be from 1s to 24h
 sluice.yaml:6:26: profiles.p.encoding: unknown character set "klingon": there are ibm037, ibm1047, ibm1140, iso-8859-1, iso-8859-15, shift-jis, utf-8, windows-1252
-sluice.yaml:6:46: profiles.p.mainframe: unknown EBCDIC code page "500": there are 037, 1047 and 1140`},
+sluice.yaml:6:46: profiles.p.mainframe: unknown EBCDIC code page "500": there are 037, 1047 and 1140
+sluice.yaml:7:25: transfer.renameLimit: must be at least 1`},
 		{"passive", minimal + `passive:
   address: "2001:db8::1"
   match: never
