@@ -188,8 +188,8 @@ func (a *apiError) Error() string {
 	if a.code != "" {
 		s += " " + a.code
 	}
-	if a.message != "" {
-		s += ": " + backend.Redact(strings.Join(strings.Fields(a.message), " "))
+	if m := a.ErrorMessage(); m != "" {
+		s += ": " + m
 	}
 	if a.request != "" {
 		s += " (request id " + a.request + ")"
@@ -208,8 +208,10 @@ func (a *apiError) ErrorCode() string {
 	return a.code
 }
 
-// ErrorMessage is what the store says.
-func (a *apiError) ErrorMessage() string { return a.message }
+// ErrorMessage is what the store says, in one line and without secrets.
+func (a *apiError) ErrorMessage() string {
+	return backend.Redact(strings.Join(strings.Fields(a.message), " "))
+}
 
 // textError has a text of its own, and is still what it was made of.
 type textError struct {
