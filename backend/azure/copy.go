@@ -34,11 +34,11 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	case err != nil:
 		return backend.Object{}, err
 	case opts.SrcETag != "" && opts.SrcETag != from.ETag:
-		return backend.Object{}, fmt.Errorf("azure copy %s: %w", src, backend.ErrChanged)
+		return backend.Object{}, s.changed("copy", src, from.ETag, opts.SrcETag)
 	case from.Archived && dst != src:
-		return backend.Object{}, fmt.Errorf("azure copy %s: %w", src, backend.ErrArchived)
+		return backend.Object{}, s.failure("copy", src, backend.ErrArchived, errors.New("it cannot be read"))
 	case from.Size > caps.MaxCopy && dst != src:
-		return backend.Object{}, fmt.Errorf("azure copy %s: %d bytes: %w", src, from.Size, backend.ErrTooLarge)
+		return backend.Object{}, s.failure("copy", src, backend.ErrTooLarge, fmt.Errorf("%d bytes", from.Size))
 	}
 	a := from.Attributes()
 	if opts.StorageClass != "" {
@@ -149,7 +149,7 @@ func (s *Store) sourceKey() *blob.SourceCPKInfo {
 // the condition that nobody else has changed the blob.
 func (s *Store) rewrite(ctx context.Context, o backend.Object, p blob.GetPropertiesResponse, put backend.PutOptions) (backend.Object, error) {
 	if put.If.Absent || put.If.ETag != "" && put.If.ETag != o.ETag {
-		return backend.Object{}, fmt.Errorf("azure copy %s: %w", o.Key, backend.ErrChanged)
+		return backend.Object{}, s.changed("copy", o.Key, o.ETag, put.If.ETag)
 	}
 	b := s.blob(o.Key).BlobClient()
 	h, a := headers(put.Attributes), put.Attributes

@@ -21,10 +21,18 @@ var errDone = iterator.Done
 
 // wrap says which call failed, and makes its error one that callers can act on. Its text holds no secret.
 func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
-	if cause := ctx.Err(); cause != nil {
+	switch cause := ctx.Err(); {
+	case errors.Is(cause, context.DeadlineExceeded): // no caller has gone: the store took too long
+		return s.failure(op, key, backend.ErrTimeout, cause)
+	case cause != nil:
 		return fmt.Errorf("gcs %s %s: %w", op, key, cause)
 	}
 	return s.failure(op, key, classify(err), err)
+}
+
+// changed is the failure of a call that met another version than it was to.
+func (s *Store) changed(op, key, now, want string) error {
+	return s.failure(op, key, backend.ErrChanged, fmt.Errorf("its version is %s, not %s", now, want))
 }
 
 func (s *Store) failure(op, key string, class, err error) *backend.Failure {

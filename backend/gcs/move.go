@@ -46,14 +46,14 @@ func (s *Store) Move(ctx context.Context, dst, src string, opts backend.MoveOpti
 	switch {
 	case statErr == nil && now.Generation == version && (missing || code == http.StatusBadRequest || errors.Is(err, backend.ErrUnsupported)):
 		s.immobile.Store(true)
-		return backend.Object{}, fmt.Errorf("gcs move %s to %s: the server has no such call: %w: %s", src, dst, backend.ErrUnsupported, err.Error())
+		return backend.Object{}, backend.Reclass(err, backend.ErrUnsupported)
 	case lost && errors.Is(statErr, storage.ErrObjectNotExist):
 		if a, ok := s.arrived(ctx, dst, version, opts.If); ok {
 			return object(a), nil
 		}
 	}
 	if missing && opts.SrcETag != "" {
-		err = fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+		err = backend.Reclass(err, backend.ErrChanged)
 	}
 	return backend.Object{}, err
 }

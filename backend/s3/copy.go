@@ -120,7 +120,7 @@ func (s *Store) copyMarker(ctx context.Context, dst, src string, opts backend.Co
 	case err != nil:
 		return backend.Object{}, err
 	case opts.SrcETag != "" && opts.SrcETag != o.ETag:
-		return backend.Object{}, fmt.Errorf("s3 copy %s: %w", src, backend.ErrChanged)
+		return backend.Object{}, s.changed("copy", src, o.ETag, opts.SrcETag)
 	case o.Size > caps.MinPart:
 		return backend.Object{}, fmt.Errorf("s3 copy %s: a marker of %d bytes: %w", src, o.Size, backend.ErrUnsupported)
 	}

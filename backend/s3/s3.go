@@ -101,7 +101,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	}
 	if opts.ETag != "" && aws.ToString(out.ETag) != opts.ETag { // a server that knows no If-Match
 		_ = out.Body.Close()
-		return nil, backend.Object{}, fmt.Errorf("s3 open %s: %w", key, backend.ErrChanged)
+		return nil, backend.Object{}, s.changed("open", key, aws.ToString(out.ETag), opts.ETag)
 	}
 	o := backend.Object{
 		Key: key, Size: size, Updated: aws.ToTime(out.LastModified), ETag: aws.ToString(out.ETag),
@@ -134,7 +134,7 @@ func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOption
 	case err != nil:
 		return nil, backend.Object{}, err
 	case opts.ETag != "" && o.ETag != opts.ETag:
-		return nil, backend.Object{}, fmt.Errorf("s3 open %s: %w", key, backend.ErrChanged)
+		return nil, backend.Object{}, s.changed("open", key, o.ETag, opts.ETag)
 	case opts.Offset != o.Size:
 		return nil, backend.Object{}, refusal
 	}
@@ -151,13 +151,13 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if cause := b.ctx.Err(); cause != nil {
-		return 0, fmt.Errorf("s3 read %s: %w", b.key, cause)
+	if err := b.ctx.Err(); err != nil {
+		return 0, b.store.wrap(b.ctx, "read", b.key, err)
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		if cause := b.ctx.Err(); cause != nil {
-			return n, fmt.Errorf("s3 read %s: %w", b.key, cause)
+		if b.ctx.Err() != nil {
+			return n, b.store.wrap(b.ctx, "read", b.key, err)
 		}
 		f := b.store.failure("read", b.key, backend.NoAnswer(err), err)
 		f.Request = b.request
