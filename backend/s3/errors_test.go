@@ -116,7 +116,7 @@ func TestTries(t *testing.T) {
 		status int
 		code   string
 		want   int
-	}{{503, "SlowDown", 2}, {429, "Unheard", 2}, {500, "InternalError", 2}, {400, "BadDigest", 2}, {403, "AccessDenied", 1}, {412, "PreconditionFailed", 1}} {
+	}{{503, "SlowDown", 2}, {429, "Unheard", 2}, {500, "InternalError", 2}, {400, "BadDigest", 2}, {400, "XAmzContentChecksumMismatch", 2}, {400, "IncompleteBody", 2}, {403, "AccessDenied", 1}, {412, "PreconditionFailed", 1}} {
 		n := 0
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			n++
