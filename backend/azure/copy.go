@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,18 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		}
 		return backend.Object{}, err
 	}
-	return s.written(dst, from.Size, quoted(r.ETag), r.LastModified, a), nil
+	made := s.written(dst, from.Size, quoted(r.ETag), r.LastModified, a)
+	if len(p.ContentMD5) > 0 && bytes.Equal(p.ContentMD5, r.ContentMD5) {
+		return made, nil
+	}
+	now, err := s.Stat(ctx, dst) // before anybody deletes the source
+	switch {
+	case err != nil:
+		return backend.Object{}, err
+	case now.ETag == made.ETag && now.Size != from.Size:
+		return backend.Object{}, s.damaged("copy", src+" to "+dst, r.RequestID, fmt.Errorf("the copy has %d bytes, the source %d", now.Size, from.Size))
+	}
+	return made, nil
 }
 
 // Move implements backend.Store: a flat namespace has no rename.
