@@ -68,6 +68,7 @@ users: [{name: ann, password: %q, mounts: [{path: /, store: s3}]}]
 		{"MDTM after STOR", do("MDTM few/new", "213"), counts{}},
 		{"STOR over it", move("STOR few/new", "hello again"), counts{"PutObject": 1}},
 		{"RETR of it", move("RETR few/new", ""), counts{"GetObject": 1}},
+		{"MFF of both times", do("MFF Create=20200101000000;Modify=20200102000000; few/000003", "213"), counts{"HeadObject": 1, "CopyObject": 1}},
 		// An upload in parts has a record while it goes on, by which it can be resumed: one object, written and deleted.
 		{"STOR of three parts", move("STOR few/large", large),
 			counts{"CreateMultipartUpload": 1, "UploadPart": 3, "CompleteMultipartUpload": 1, "PutObject": 1, "DeleteObject": 1}},
