@@ -94,6 +94,7 @@ func TestRedact(t *testing.T) {
 		"https://a.test/b?sv=1&sig=a%2Fb&se=2":                                                                 "https://a.test/b?sv=1&sig=REDACTED&se=2",
 		`{"token":"hush","client_secret" : "hush hush", "n": 1}`:                                               `{"token":REDACTED,"client_secret" : REDACTED, "n": 1}`,
 		"Authorization: SharedKey acme:aHVzaA==":                                                               "Authorization: SharedKey REDACTED",
+		"give the whole query string, with sig= in it":                                                         "give the whole query string, with sig= in it",
 		"The specified key does not exist. Key: drops/a":                                                       "The specified key does not exist. Key: drops/a",
 		"User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject":                               "User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject",
 	} {
