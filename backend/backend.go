@@ -192,6 +192,7 @@ type PutOptions struct {
 type CopyOptions struct {
 	If      Condition   // on the destination
 	SrcETag string      // copy this version or fail with ErrChanged
+	Src     *Object     // what is known of that version, which may spare a question; where it is Partial, the copy may be
 	Replace *Attributes // nil: the copy keeps the attributes of the source
 	// StorageClass of the copy where Replace is nil. Not every store takes that over by itself: who knows the class of the
 	// source gives it. Empty: the store's default, or that of the source.

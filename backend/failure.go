@@ -78,8 +78,9 @@ func ClassName(err error) string {
 	return "unknown"
 }
 
-// secret is what a server, or something in front of it, might repeat of a request that it does not understand.
-var secret = regexp.MustCompile(`(?i)((?:signature|credential|token)[=:]\s*|\b(?:basic|bearer)\s+)[^\s,&]+`)
+// secret is what a server, or something in front of it, might repeat of a request that it does not understand: a header, a parameter or a
+// member of JSON. The word key alone names an object.
+var secret = regexp.MustCompile(`(?i)((?:signature|credential|token|secret|[\w-]key|\bsig)[\\"]*(?:=|\s*:\s*)|\b(?:basic|bearer|sharedkey)\s+)(?:\\?"[^"]*"?|[^\s,&"]+)`)
 
 // Redact takes out of what a store says the credentials of the request that it answers.
 func Redact(text string) string { return secret.ReplaceAllString(text, "${1}REDACTED") }

@@ -82,11 +82,21 @@ func TestNoAnswer(t *testing.T) {
 
 func TestRedact(t *testing.T) {
 	for text, want := range map[string]string{
-		"AWS4-HMAC-SHA256 Credential=AKIA/2026, SignedHeaders=host, Signature=abc no": "AWS4-HMAC-SHA256 Credential=REDACTED, SignedHeaders=host, Signature=REDACTED no",
-		"Proxy-Authorization: Basic dXNlcg== X":                                       "Proxy-Authorization: Basic REDACTED X",
-		"authorization: bearer ya29.x-y_z":                                            "authorization: bearer REDACTED",
-		"X-Amz-Security-Token: hush; ?sv=1&X-Amz-Signature=hush&x=1":                  "X-Amz-Security-Token: REDACTED ?sv=1&X-Amz-Signature=REDACTED&x=1",
-		"User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject":      "User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject",
+		"AWS4-HMAC-SHA256 Credential=AKIA/2026, SignedHeaders=host, Signature=abc no":                          "AWS4-HMAC-SHA256 Credential=REDACTED, SignedHeaders=host, Signature=REDACTED no",
+		"Proxy-Authorization: Basic dXNlcg== X":                                                                "Proxy-Authorization: Basic REDACTED X",
+		"authorization: bearer ya29.x-y_z":                                                                     "authorization: bearer REDACTED",
+		"X-Amz-Security-Token: hush; ?sv=1&X-Amz-Signature=hush&x=1":                                           "X-Amz-Security-Token: REDACTED ?sv=1&X-Amz-Signature=REDACTED&x=1",
+		"x-amz-server-side-encryption-customer-key: aHVzaA== x-amz-server-side-encryption-customer-key-MD5: z": "x-amz-server-side-encryption-customer-key: REDACTED x-amz-server-side-encryption-customer-key-MD5: z",
+		"X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key:aHVzaA==,":                                      "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key:REDACTED,",
+		"x-goog-encryption-key: aHVzaA== x-goog-encryption-algorithm: AES256":                                  "x-goog-encryption-key: REDACTED x-goog-encryption-algorithm: AES256",
+		"X-Ms-Encryption-Key: aHVzaA==":                                                                        "X-Ms-Encryption-Key: REDACTED",
+		"AccountName=a;AccountKey=aHVzaA==":                                                                    "AccountName=a;AccountKey=REDACTED",
+		"https://a.test/b?sv=1&sig=a%2Fb&se=2":                                                                 "https://a.test/b?sv=1&sig=REDACTED&se=2",
+		`{"token":"hush","client_secret" : "hush hush", "n": 1}`:                                               `{"token":REDACTED,"client_secret" : REDACTED, "n": 1}`,
+		"Authorization: SharedKey acme:aHVzaA==":                                                               "Authorization: SharedKey REDACTED",
+		"give the whole query string, with sig= in it":                                                         "give the whole query string, with sig= in it",
+		"The specified key does not exist. Key: drops/a":                                                       "The specified key does not exist. Key: drops/a",
+		"User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject":                               "User: arn:aws:iam::1:user/u is not authorized to perform: s3:PutObject",
 	} {
 		if got := Redact(text); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -126,7 +126,7 @@ func (s *session) siteUtime(ctx context.Context, arg string) (wire.Reply, error)
 	if err != nil {
 		return reply(501, "Syntax: "+s.srv.site["UTIME"].help), nil
 	}
-	if err := s.account.FS.SetModTime(ctx, s.path(name), when); err != nil {
+	if err := s.account.FS.SetTimes(ctx, s.path(name), when, time.Time{}); err != nil {
 		return wire.Reply{}, err
 	}
 	return reply(200, "Time set"), nil

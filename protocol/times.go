@@ -39,7 +39,7 @@ func (s *session) mfct(ctx context.Context, arg string) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	if err := s.account.FS.SetCreated(ctx, s.path(name), when); err != nil {
+	if err := s.account.FS.SetTimes(ctx, s.path(name), time.Time{}, when); err != nil {
 		return wire.Reply{}, err
 	}
 	return reply(213, "Create="+wire.FormatTime(when)+"; "+name), nil
@@ -53,34 +53,31 @@ func (s *session) mff(ctx context.Context, arg string) (wire.Reply, error) {
 		return wire.Reply{}, wire.ErrArgument
 	}
 	var done string
-	var steps []func() error
+	var modified, created time.Time
 	for fact := range strings.SplitSeq(list, ";") {
 		key, value, _ := strings.Cut(fact, "=")
-		set, label := s.account.FS.SetModTime, "Modify="
+		when, label := &modified, "Modify="
 		switch {
 		case strings.EqualFold(key, "create"):
-			set, label = s.account.FS.SetCreated, "Create="
+			when, label = &created, "Create="
 		case !strings.EqualFold(key, "modify"):
 			return reply(504, "Create and Modify are the only facts that can be set"), nil
 		}
-		when, err := wire.Time(value)
-		if err != nil {
+		var err error
+		if *when, err = wire.Time(value); err != nil {
 			return wire.Reply{}, err
 		}
-		done += label + wire.FormatTime(when) + ";"
-		steps = append(steps, func() error { return set(ctx, s.path(name), when) })
+		done += label + wire.FormatTime(*when) + ";"
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return wire.Reply{}, err
-		}
+	if err := s.account.FS.SetTimes(ctx, s.path(name), modified, created); err != nil {
+		return wire.Reply{}, err
 	}
 	return reply(213, done+" "+name), nil
 }
 
 // touch sets the modification time of a file. what stands before the time in the reply.
 func (s *session) touch(ctx context.Context, what, name string, when time.Time) (wire.Reply, error) {
-	if err := s.account.FS.SetModTime(ctx, s.path(name), when); err != nil {
+	if err := s.account.FS.SetTimes(ctx, s.path(name), when, time.Time{}); err != nil {
 		return wire.Reply{}, err
 	}
 	if what == "" {

@@ -131,7 +131,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	}
 	if opts.ETag != "" && quoted(r.ETag) != opts.ETag { // something between here and there that drops If-Match
 		_ = in.Close()
-		return nil, backend.Object{}, fmt.Errorf("azure open %s: %w", key, backend.ErrChanged)
+		return nil, backend.Object{}, s.changed("open", key, quoted(r.ETag), opts.ETag)
 	}
 	o := backend.Object{
 		Key: key, Size: size, Updated: value(r.LastModified), ETag: quoted(r.ETag), ContentType: value(r.ContentType),
@@ -148,7 +148,7 @@ func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOption
 	case err != nil:
 		return nil, backend.Object{}, err
 	case opts.ETag != "" && o.ETag != opts.ETag:
-		return nil, backend.Object{}, fmt.Errorf("azure open %s: %w", key, backend.ErrChanged)
+		return nil, backend.Object{}, s.changed("open", key, o.ETag, opts.ETag)
 	case opts.Offset != o.Size:
 		return nil, backend.Object{}, refusal
 	}

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,11 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	case err != nil:
 		return backend.Object{}, err
 	case opts.SrcETag != "" && opts.SrcETag != from.ETag:
-		return backend.Object{}, fmt.Errorf("azure copy %s: %w", src, backend.ErrChanged)
+		return backend.Object{}, s.changed("copy", src, from.ETag, opts.SrcETag)
 	case from.Archived && dst != src:
-		return backend.Object{}, fmt.Errorf("azure copy %s: %w", src, backend.ErrArchived)
+		return backend.Object{}, s.failure("copy", src, backend.ErrArchived, errors.New("it cannot be read"))
 	case from.Size > caps.MaxCopy && dst != src:
-		return backend.Object{}, fmt.Errorf("azure copy %s: %d bytes: %w", src, from.Size, backend.ErrTooLarge)
+		return backend.Object{}, s.failure("copy", src, backend.ErrTooLarge, fmt.Errorf("%d bytes", from.Size))
 	}
 	a := from.Attributes()
 	if opts.StorageClass != "" {
@@ -86,7 +87,18 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 		}
 		return backend.Object{}, err
 	}
-	return s.written(dst, from.Size, quoted(r.ETag), r.LastModified, a), nil
+	made := s.written(dst, from.Size, quoted(r.ETag), r.LastModified, a)
+	if len(p.ContentMD5) > 0 && bytes.Equal(p.ContentMD5, r.ContentMD5) {
+		return made, nil
+	}
+	now, err := s.Stat(ctx, dst) // before anybody deletes the source
+	switch {
+	case err != nil:
+		return backend.Object{}, err
+	case now.ETag == made.ETag && now.Size != from.Size:
+		return backend.Object{}, s.damaged("copy", src+" to "+dst, r.RequestID, fmt.Errorf("the copy has %d bytes, the source %d", now.Size, from.Size))
+	}
+	return made, nil
 }
 
 // Move implements backend.Store: a flat namespace has no rename.
@@ -149,7 +161,7 @@ func (s *Store) sourceKey() *blob.SourceCPKInfo {
 // the condition that nobody else has changed the blob.
 func (s *Store) rewrite(ctx context.Context, o backend.Object, p blob.GetPropertiesResponse, put backend.PutOptions) (backend.Object, error) {
 	if put.If.Absent || put.If.ETag != "" && put.If.ETag != o.ETag {
-		return backend.Object{}, fmt.Errorf("azure copy %s: %w", o.Key, backend.ErrChanged)
+		return backend.Object{}, s.changed("copy", o.Key, o.ETag, put.If.ETag)
 	}
 	b := s.blob(o.Key).BlobClient()
 	h, a := headers(put.Attributes), put.Attributes

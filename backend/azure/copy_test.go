@@ -91,6 +91,42 @@ func TestCopyOnWire(t *testing.T) {
 	}
 }
 
+// TestCopyVerified: the source may be deleted behind a copy, so its digest or else its length is looked at.
+func TestCopyVerified(t *testing.T) {
+	const digest, other = "AAAAAAAAAAAAAAAAAAAAAA==", "AQAAAAAAAAAAAAAAAAAAAA=="
+	for name, tc := range map[string]struct {
+		source, copied string // Content-MD5
+		etag, size     string // of what is at the destination
+		heads          int
+		want           error
+	}{
+		"by the digest":     {digest, digest, `"c"`, "9", 1, nil},
+		"without a digest":  {"", digest, `"c"`, "9", 2, nil},
+		"another digest":    {digest, other, `"c"`, "9", 2, nil}, // that of the source is what somebody has told the service
+		"too short":         {"", "", `"c"`, "8", 2, backend.ErrDamaged},
+		"overwritten since": {"", "", `"d"`, "8", 2, nil},
+	} {
+		heads := 0
+		s := wire(t, account, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/src"):
+				heads++
+				describe(w, "9", "Content-MD5", tc.source)
+			case r.Method == http.MethodHead:
+				heads++
+				describe(w, tc.size, "Etag", tc.etag)
+			default:
+				describe(w, "0", "Etag", `"c"`, "Content-MD5", tc.copied)
+				w.WriteHeader(http.StatusCreated)
+			}
+		})
+		o, err := s.Copy(t.Context(), "dst", "src", backend.CopyOptions{})
+		if !errors.Is(err, tc.want) || tc.want == nil && (err != nil || o.Size != 9 || o.ETag != `"c"`) || heads != tc.heads {
+			t.Errorf("%s: %+v, %v, asked %d times", name, o, err, heads)
+		}
+	}
+}
+
 // TestCopyPartOnWire: the range, the version and the customer's key for both ends go with a copied block.
 func TestCopyPartOnWire(t *testing.T) {
 	cfg := account

@@ -19,7 +19,10 @@ import (
 
 // wrap says which call failed, and makes its error one that callers can act on.
 func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
-	if cause := ctx.Err(); cause != nil {
+	switch cause := ctx.Err(); {
+	case errors.Is(cause, context.DeadlineExceeded): // no caller has gone: the store took too long
+		return s.failure(op, key, backend.ErrTimeout, cause)
+	case cause != nil:
 		return fmt.Errorf("azure %s %s: %w", op, key, cause)
 	}
 	return s.failure(op, key, classify(err), err)
@@ -33,6 +36,11 @@ func (s *Store) failure(op, key string, class, err error) *backend.Failure {
 		f.Status, f.Code, f.Request = a.status, a.code, a.request
 	}
 	return f
+}
+
+// changed is the failure of a call that met another version than it was to.
+func (s *Store) changed(op, key, now, want string) error {
+	return s.failure(op, key, backend.ErrChanged, fmt.Errorf("its version is %s, not %s", now, want))
 }
 
 // damaged is the failure of a call whose answer does not fit what was asked for.

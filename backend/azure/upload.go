@@ -192,9 +192,9 @@ func (u *upload) version(ctx context.Context, src, etag string) (backend.Object,
 	case err != nil:
 		return backend.Object{}, err
 	case etag != "" && o.ETag != etag:
-		return backend.Object{}, fmt.Errorf("azure copy part of %s from %s: %w", u.key, src, backend.ErrChanged)
+		return backend.Object{}, u.store.changed("copy part of "+u.key+" from", src, o.ETag, etag)
 	case o.Archived:
-		return backend.Object{}, fmt.Errorf("azure copy part of %s from %s: %w", u.key, src, backend.ErrArchived)
+		return backend.Object{}, u.store.failure("copy part of "+u.key+" from", src, backend.ErrArchived, errors.New("it cannot be read"))
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

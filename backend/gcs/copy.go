@@ -53,7 +53,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 func (s *Store) source(ctx context.Context, op, key, etag string) (*storage.ObjectAttrs, error) {
 	a, err := s.attrs(ctx, op, key)
 	if err == nil && etag != "" && a.Generation != generation(etag) {
-		return nil, fmt.Errorf("gcs %s %s: %w", op, key, backend.ErrChanged)
+		return nil, s.changed(op, key, object(a).ETag, etag)
 	}
 	return a, err
 }

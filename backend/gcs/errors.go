@@ -21,10 +21,18 @@ var errDone = iterator.Done
 
 // wrap says which call failed, and makes its error one that callers can act on. Its text holds no secret.
 func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
-	if cause := ctx.Err(); cause != nil {
+	switch cause := ctx.Err(); {
+	case errors.Is(cause, context.DeadlineExceeded): // no caller has gone: the store took too long
+		return s.failure(op, key, backend.ErrTimeout, cause)
+	case cause != nil:
 		return fmt.Errorf("gcs %s %s: %w", op, key, cause)
 	}
 	return s.failure(op, key, classify(err), err)
+}
+
+// changed is the failure of a call that met another version than it was to.
+func (s *Store) changed(op, key, now, want string) error {
+	return s.failure(op, key, backend.ErrChanged, fmt.Errorf("its version is %s, not %s", now, want))
 }
 
 func (s *Store) failure(op, key string, class, err error) *backend.Failure {
@@ -188,8 +196,8 @@ func (a *apiError) Error() string {
 	if a.code != "" {
 		s += " " + a.code
 	}
-	if a.message != "" {
-		s += ": " + backend.Redact(strings.Join(strings.Fields(a.message), " "))
+	if m := a.ErrorMessage(); m != "" {
+		s += ": " + m
 	}
 	if a.request != "" {
 		s += " (request id " + a.request + ")"
@@ -208,8 +216,10 @@ func (a *apiError) ErrorCode() string {
 	return a.code
 }
 
-// ErrorMessage is what the store says.
-func (a *apiError) ErrorMessage() string { return a.message }
+// ErrorMessage is what the store says, in one line and without secrets.
+func (a *apiError) ErrorMessage() string {
+	return backend.Redact(strings.Join(strings.Fields(a.message), " "))
+}
 
 // textError has a text of its own, and is still what it was made of.
 type textError struct {

@@ -105,3 +105,23 @@ func TestClassified(t *testing.T) {
 		t.Errorf("%v does not tell the whole story", err)
 	}
 }
+
+// TestOutOfTime: a time limit of ours is a failure of the store, which the log tells; a caller who has gone is none.
+func TestOutOfTime(t *testing.T) {
+	s := &Store{cfg: Config{Name: "lab"}}
+	late, cancel := context.WithTimeout(t.Context(), -1)
+	defer cancel()
+	err := s.wrap(late, "put", "k", errors.New("hush"))
+	var f *backend.Failure
+	if !errors.As(err, &f) || f.Store != "lab" || f.Op != "put" || !errors.Is(err, backend.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("out of time: %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.wrap(gone, "put", "k", errors.New("hush")); errors.As(err, &f) || !errors.Is(err, context.Canceled) {
+		t.Errorf("gone: %v", err)
+	}
+	if err := s.changed("copy", "k", "2", "1"); !errors.As(err, &f) || f.Op != "copy" || !errors.Is(err, backend.ErrChanged) {
+		t.Errorf("changed: %v", err)
+	}
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // Move implements backend.Store with objects.move: one request, whatever the size, and no byte moves. A server that turns out to lack
-// the call is not asked again.
+// the call is not asked again; a 400 may be about these names alone.
 func (s *Store) Move(ctx context.Context, dst, src string, opts backend.MoveOptions) (backend.Object, error) {
 	if err := checkKey(dst, src); err != nil {
 		return backend.Object{}, err
@@ -39,21 +39,24 @@ func (s *Store) Move(ctx context.Context, dst, src string, opts backend.MoveOpti
 	err = s.wrap(ctx, "move", src+" to "+dst, err)
 	lost := errors.Is(err, backend.ErrUnavailable) || w.tries > 1
 	missing := errors.Is(err, backend.ErrNotExist)
-	if ctx.Err() != nil || !lost && !missing && code != http.StatusBadRequest && !errors.Is(err, backend.ErrUnsupported) {
+	lacking := missing || errors.Is(err, backend.ErrUnsupported)
+	if ctx.Err() != nil || !lost && !lacking && code != http.StatusBadRequest {
 		return backend.Object{}, err
 	}
 	now, statErr := s.handle(src).Attrs(ctx)
 	switch {
-	case statErr == nil && now.Generation == version && (missing || code == http.StatusBadRequest || errors.Is(err, backend.ErrUnsupported)):
-		s.immobile.Store(true)
-		return backend.Object{}, fmt.Errorf("gcs move %s to %s: the server has no such call: %w: %s", src, dst, backend.ErrUnsupported, err.Error())
+	case statErr == nil && now.Generation == version && (lacking || code == http.StatusBadRequest):
+		if lacking {
+			s.immobile.Store(true)
+		}
+		return backend.Object{}, backend.Reclass(err, backend.ErrUnsupported)
 	case lost && errors.Is(statErr, storage.ErrObjectNotExist):
 		if a, ok := s.arrived(ctx, dst, version, opts.If); ok {
 			return object(a), nil
 		}
 	}
 	if missing && opts.SrcETag != "" {
-		err = fmt.Errorf("%w: %s", backend.ErrChanged, err.Error())
+		err = backend.Reclass(err, backend.ErrChanged)
 	}
 	return backend.Object{}, err
 }

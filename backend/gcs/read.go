@@ -52,7 +52,7 @@ func (s *Store) open(ctx context.Context, key string, opts backend.OpenOptions) 
 	case a.StartOffset != opts.Offset:
 		err = s.failure("open", key, backend.ErrDamaged, fmt.Errorf("asked for offset %d, got %d", opts.Offset, a.StartOffset))
 	case opts.ETag != "" && o.ETag != opts.ETag: // a server that knows no conditions
-		err = fmt.Errorf("gcs open %s: %w", key, backend.ErrChanged)
+		err = s.changed("open", key, o.ETag, opts.ETag)
 	case !plain(o.Metadata):
 		o, err = s.same(ctx, key, o)
 	}
@@ -84,10 +84,11 @@ func (s *Store) same(ctx context.Context, key string, o backend.Object) (backend
 		}
 		return backend.Object{}, err
 	}
-	if now := object(a); now.ETag == o.ETag {
-		return now, nil
+	now := object(a)
+	if now.ETag != o.ETag {
+		return backend.Object{}, s.changed("open", key, now.ETag, o.ETag)
 	}
-	return backend.Object{}, fmt.Errorf("gcs open %s: replaced meanwhile: %w", key, backend.ErrChanged)
+	return now, nil
 }
 
 // openEnd answers a range that holds no byte: it is refused even where it begins at the end.
@@ -99,7 +100,7 @@ func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOption
 	o := object(a)
 	switch {
 	case opts.ETag != "" && o.ETag != opts.ETag:
-		return nil, backend.Object{}, fmt.Errorf("gcs open %s: %w", key, backend.ErrChanged)
+		return nil, backend.Object{}, s.changed("open", key, o.ETag, opts.ETag)
 	case opts.Offset != o.Size:
 		return nil, backend.Object{}, refusal
 	}
@@ -116,15 +117,15 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if cause := b.ctx.Err(); cause != nil {
-		return 0, fmt.Errorf("gcs read %s: %w", b.key, cause)
+	if err := b.ctx.Err(); err != nil {
+		return 0, b.store.wrap(b.ctx, "read", b.key, err)
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err == nil || err == io.EOF {
 		return n, err
 	}
-	if cause := b.ctx.Err(); cause != nil {
-		return n, fmt.Errorf("gcs read %s: %w", b.key, cause)
+	if b.ctx.Err() != nil {
+		return n, b.store.wrap(b.ctx, "read", b.key, err)
 	}
 	if errors.Is(err, storage.ErrObjectNotExist) || status(err) == http.StatusPreconditionFailed {
 		return n, b.store.failure("read", b.key, backend.ErrChanged, err)

@@ -112,14 +112,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		config.WithHTTPClient(client),
 		config.WithLogger(logging.Nop{}), // it writes to standard error past the program's log, what errors say as well
 		config.WithRetryer(func() aws.Retryer {
-			standard := retry.NewStandard(func(o *retry.StandardOptions) {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
 				// One quota for the whole client would make a burst of 503 fail transfers that could have waited.
 				o.RateLimiter, o.MaxAttempts, o.MaxBackoff = ratelimit.None, cfg.Tries, 20*time.Second
 				o.Retryables = append(o.Retryables, // to what the SDK knows: what was damaged on the way, and whoever throttles in HTTP's own words
 					retry.RetryableErrorCode{Codes: map[string]struct{}{"BadDigest": {}, "XAmzContentChecksumMismatch": {}, "IncompleteBody": {}}},
 					retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
 			})
-			return retry.AddWithErrorCodes(standard, "BadDigest", "XAmzContentChecksumMismatch", "IncompleteBody") // damaged on the way
 		}),
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),

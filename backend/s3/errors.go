@@ -19,7 +19,10 @@ import (
 
 // wrap says which call failed, and makes its error one that callers can act on. The text of an SDK error holds no secret.
 func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
-	if cause := ctx.Err(); cause != nil {
+	switch cause := ctx.Err(); {
+	case errors.Is(cause, context.DeadlineExceeded): // no caller has gone: the store took too long
+		return s.failure(op, key, backend.ErrTimeout, cause)
+	case cause != nil:
 		return fmt.Errorf("s3 %s %s: %w", op, key, cause)
 	}
 	f := s.failure(op, key, classify(err), describe(err))
@@ -53,6 +56,11 @@ func describe(err error) error {
 		text += ": " + backend.Redact(m)
 	}
 	return &described{text, err}
+}
+
+// changed is the failure of a call that met another version than it was to.
+func (s *Store) changed(op, key, now, want string) error {
+	return s.failure(op, key, backend.ErrChanged, fmt.Errorf("its version is %s, not %s", now, want))
 }
 
 func (s *Store) failure(op, key string, class, err error) *backend.Failure {

@@ -116,7 +116,7 @@ func TestTries(t *testing.T) {
 		status int
 		code   string
 		want   int
-	}{{503, "SlowDown", 2}, {429, "Unheard", 2}, {500, "InternalError", 2}, {400, "BadDigest", 2}, {403, "AccessDenied", 1}, {412, "PreconditionFailed", 1}} {
+	}{{503, "SlowDown", 2}, {429, "Unheard", 2}, {500, "InternalError", 2}, {400, "BadDigest", 2}, {400, "XAmzContentChecksumMismatch", 2}, {400, "IncompleteBody", 2}, {403, "AccessDenied", 1}, {412, "PreconditionFailed", 1}} {
 		n := 0
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			n++
@@ -151,5 +151,25 @@ func TestRedirects(t *testing.T) {
 	}, Config{Tries: 1})
 	if _, err := s.Stat(t.Context(), "k"); err == nil || n != maxRedirects+1 {
 		t.Errorf("%v after %d requests", err, n)
+	}
+}
+
+// TestOutOfTime: a time limit of ours is a failure of the store, which the log tells; a caller who has gone is none.
+func TestOutOfTime(t *testing.T) {
+	s := &Store{cfg: Config{Name: "lab"}}
+	late, cancel := context.WithTimeout(t.Context(), -1)
+	defer cancel()
+	err := s.wrap(late, "put", "k", errors.New("hush"))
+	var f *backend.Failure
+	if !errors.As(err, &f) || f.Store != "lab" || f.Op != "put" || !errors.Is(err, backend.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("out of time: %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.wrap(gone, "put", "k", errors.New("hush")); errors.As(err, &f) || !errors.Is(err, context.Canceled) {
+		t.Errorf("gone: %v", err)
+	}
+	if err := s.changed("copy", "k", "2", "1"); !errors.As(err, &f) || f.Op != "copy" || !errors.Is(err, backend.ErrChanged) {
+		t.Errorf("changed: %v", err)
 	}
 }

@@ -251,6 +251,67 @@ func TestDeleteAnswerLost(t *testing.T) {
 	}
 }
 
+// TestCopyAnswers: a copy to a new name whose answer was lost is not refused on account of itself, and one that is known to be
+// whole is not asked for.
+func TestCopyAnswers(t *testing.T) {
+	const when, later, earlier = "Sat, 03 Jan 2026 00:00:00 GMT", "Sat, 03 Jan 2026 00:00:05 GMT", "Fri, 02 Jan 2026 00:00:00 GMT"
+	copied := func(etag string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			_, _ = fmt.Fprintf(w, "<CopyObjectResult><ETag>%s</ETag><LastModified>2026-01-03T00:00:05.000Z</LastModified></CopyObjectResult>", etag)
+		}
+	}
+	head := func(etag, size, updated string, sum uint64) map[string]string {
+		return map[string]string{
+			"Etag": etag, "Content-Length": size, "Last-Modified": updated, "X-Amz-Checksum-Crc64nvme": *encode64(sum), "X-Amz-Checksum-Type": "FULL_OBJECT",
+			"X-Amz-Meta-Note": "asked",
+		}
+	}
+	lost := []func(http.ResponseWriter){lose, refuse(412, "PreconditionFailed")}
+	src := head(`"e-2"`, "9", when, 1)
+	for name, tc := range map[string]struct {
+		puts  []func(http.ResponseWriter)
+		dst   map[string]string
+		etag  string // of the copy; empty: ErrChanged
+		heads int
+	}{
+		"proven by the ETag":             {[]func(http.ResponseWriter){copied("&quot;e-2&quot;")}, nil, `"e-2"`, 0},
+		"without quotes":                 {[]func(http.ResponseWriter){copied("e-2")}, nil, `"e-2"`, 0},
+		"another ETag":                   {[]func(http.ResponseWriter){copied("&quot;f&quot;")}, head(`"f"`, "9", later, 1), `"f"`, 1},
+		"no ETag":                        {[]func(http.ResponseWriter){copied("")}, head(`"f"`, "9", later, 1), `"f"`, 1},
+		"overwritten since":              {[]func(http.ResponseWriter){copied("&quot;f&quot;")}, head(`"g"`, "5", later, 2), `"f"`, 1},
+		"taken":                          {lost[1:], head(`"f"`, "9", later, 1), "", 0},
+		"answer lost":                    {lost, head(`"f"`, "9", later, 1), `"f"`, 2},
+		"answer lost, but taken":         {lost, head(`"f"`, "9", later, 2), "", 2},
+		"answer lost, taken by a longer": {lost, head(`"f"`, "10", later, 1), "", 2},
+		"answer lost, the same is older": {lost, head(`"f"`, "9", earlier, 1), "", 2},
+		"answer lost, gone":              {lost, nil, "", 2},
+	} {
+		srv, heads := &server{puts: tc.puts}, 0
+		bubble(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				heads++
+				srv.head = map[string]map[string]string{"/bkt/src": src, "/bkt/dst": tc.dst}[r.URL.Path]
+			}
+			srv.serve(w, r)
+		}, func(t *testing.T, s *Store) {
+			o, err := s.Copy(t.Context(), "dst", "src", backend.CopyOptions{
+				If: backend.Condition{Absent: true}, SrcETag: `"e-2"`, Src: &backend.Object{Key: "src", Size: 9, ETag: `"e-2"`, Partial: true},
+			})
+			asked := tc.heads > 0 && name != "overwritten since"
+			switch {
+			case heads != tc.heads:
+				t.Errorf("%s: %d times asked, want %d", name, heads, tc.heads)
+			case tc.etag == "":
+				if !errors.Is(err, backend.ErrChanged) {
+					t.Errorf("%s: %+v, %v", name, o, err)
+				}
+			case err != nil || o.Key != "dst" || o.Size != 9 || o.ETag != tc.etag || o.Updated.UTC().Second() != 5 || o.Partial == asked || asked != (o.Metadata["note"] == "asked"):
+				t.Errorf("%s: %+v, %v", name, o, err)
+			}
+		})
+	}
+}
+
 // TestCopyErrorInside200: CopyObject answers 200 before it has copied.
 func TestCopyErrorInside200(t *testing.T) {
 	srv := &server{head: map[string]string{"Etag": `"e"`, "Content-Length": "9"}, puts: []func(http.ResponseWriter){refuse(200, "InternalError")}}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -102,7 +101,7 @@ func (s *Store) Open(ctx context.Context, key string, opts backend.OpenOptions) 
 	}
 	if opts.ETag != "" && aws.ToString(out.ETag) != opts.ETag { // a server that knows no If-Match
 		_ = out.Body.Close()
-		return nil, backend.Object{}, fmt.Errorf("s3 open %s: %w", key, backend.ErrChanged)
+		return nil, backend.Object{}, s.changed("open", key, aws.ToString(out.ETag), opts.ETag)
 	}
 	o := backend.Object{
 		Key: key, Size: size, Updated: aws.ToTime(out.LastModified), ETag: aws.ToString(out.ETag),
@@ -135,7 +134,7 @@ func (s *Store) openEnd(ctx context.Context, key string, opts backend.OpenOption
 	case err != nil:
 		return nil, backend.Object{}, err
 	case opts.ETag != "" && o.ETag != opts.ETag:
-		return nil, backend.Object{}, fmt.Errorf("s3 open %s: %w", key, backend.ErrChanged)
+		return nil, backend.Object{}, s.changed("open", key, o.ETag, opts.ETag)
 	case opts.Offset != o.Size:
 		return nil, backend.Object{}, refusal
 	}
@@ -152,13 +151,13 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if cause := b.ctx.Err(); cause != nil {
-		return 0, fmt.Errorf("s3 read %s: %w", b.key, cause)
+	if err := b.ctx.Err(); err != nil {
+		return 0, b.store.wrap(b.ctx, "read", b.key, err)
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		if cause := b.ctx.Err(); cause != nil {
-			return n, fmt.Errorf("s3 read %s: %w", b.key, cause)
+		if b.ctx.Err() != nil {
+			return n, b.store.wrap(b.ctx, "read", b.key, err)
 		}
 		f := b.store.failure("read", b.key, backend.NoAnswer(err), err)
 		f.Request = b.request
@@ -218,79 +217,9 @@ func written(key string, size int64, etag string, a backend.Attributes) backend.
 	}
 }
 
-// Copy implements backend.Store with CopyObject.
-func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
-	for _, key := range []string{dst, src} {
-		if err := backend.CheckKey(key, caps.MaxKey); err != nil {
-			return backend.Object{}, err
-		}
-	}
-	if strings.HasSuffix(dst, "/") {
-		return s.copyMarker(ctx, dst, src, opts)
-	}
-	in := &s3.CopyObjectInput{
-		Bucket: &s.cfg.Bucket, Key: &dst, CopySource: s.source(src), CopySourceIfMatch: optional(opts.SrcETag),
-		MetadataDirective: types.MetadataDirectiveCopy, StorageClass: types.StorageClass(opts.StorageClass),
-	}
-	if r := opts.Replace; r != nil {
-		in.MetadataDirective = types.MetadataDirectiveReplace
-		in.ContentType, in.StorageClass, in.Metadata = contentType(r.ContentType), types.StorageClass(r.StorageClass), writeMetadata(*r)
-	}
-	in.IfMatch, in.IfNoneMatch = condition(opts.If)
-	if _, err := s.client.CopyObject(ctx, in, retryConflict); err != nil {
-		// S3 says no more than InvalidRequest of a source above the limit.
-		if apiCode(err) == "InvalidRequest" {
-			if o, statErr := s.Stat(ctx, src); statErr == nil && o.Size > caps.MaxCopy {
-				return backend.Object{}, s.failure("copy", src, backend.ErrTooLarge, fmt.Errorf("%d bytes: %w", o.Size, err))
-			}
-		}
-		return backend.Object{}, s.wrap(ctx, "copy", src+" to "+dst, err)
-	}
-	return s.Stat(ctx, dst)
-}
-
-// copyMarker copies the marker of a directory, which is empty, by writing it: some servers refuse to copy one.
-func (s *Store) copyMarker(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
-	o, err := s.Stat(ctx, src)
-	switch {
-	case err != nil:
-		return backend.Object{}, err
-	case opts.SrcETag != "" && opts.SrcETag != o.ETag:
-		return backend.Object{}, fmt.Errorf("s3 copy %s: %w", src, backend.ErrChanged)
-	case o.Size > caps.MinPart:
-		return backend.Object{}, fmt.Errorf("s3 copy %s: a marker of %d bytes: %w", src, o.Size, backend.ErrUnsupported)
-	}
-	var p []byte
-	if o.Size > 0 {
-		r, _, err := s.Open(ctx, src, backend.OpenOptions{ETag: o.ETag})
-		if err != nil {
-			return backend.Object{}, err
-		}
-		p, err = io.ReadAll(r)
-		if err = errors.Join(err, r.Close()); err != nil {
-			return backend.Object{}, err
-		}
-	}
-	a := o.Attributes()
-	a.StorageClass = opts.StorageClass
-	if opts.Replace != nil {
-		a = *opts.Replace
-	}
-	return s.Put(ctx, dst, p, backend.PutOptions{Attributes: a, If: opts.If})
-}
-
 // Move implements backend.Store: general purpose buckets have no rename.
 func (s *Store) Move(_ context.Context, dst, src string, _ backend.MoveOptions) (backend.Object, error) {
 	return backend.Object{}, fmt.Errorf("s3 move %s to %s: %w", src, dst, backend.ErrUnsupported)
-}
-
-// source is the CopySource of a key. The SDK sends it as it is, so it is escaped here.
-func (s *Store) source(key string) *string {
-	segs := strings.Split(key, "/")
-	for i, seg := range segs {
-		segs[i] = strings.ReplaceAll(url.PathEscape(seg), "+", "%2B")
-	}
-	return aws.String(url.PathEscape(s.cfg.Bucket) + "/" + strings.Join(segs, "/"))
 }
 
 // Delete implements backend.Store with DeleteObject.

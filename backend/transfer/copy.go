@@ -15,7 +15,7 @@ const copySlice = 512 << 20
 
 // Copy makes dst a copy of the version src of an object in the same store, of any size and without the bytes passing
 // through this process, if the store can. ErrChanged where src is another version by now or opts.If does not hold.
-// opts.SrcETag is ignored. The copy is complete, or there is none.
+// opts.SrcETag and opts.Src are ignored. The copy is complete, or there is none.
 func (e *Engine) Copy(ctx context.Context, store backend.Store, dst string, src backend.Object, opts backend.CopyOptions) (backend.Object, error) {
 	obj, err := e.copy(ctx, store, dst, src, opts)
 	if err == nil && obj.Size != src.Size {
@@ -35,7 +35,7 @@ func (e *Engine) copy(ctx context.Context, store backend.Store, dst string, src 
 			return backend.Object{}, err
 		}
 		defer cancel()
-		opts.SrcETag = src.ETag
+		opts.SrcETag, opts.Src = src.ETag, &src
 		obj, err := store.Copy(c, dst, src.Key, opts)
 		if src.Size <= caps.MaxCopy || !errors.Is(err, backend.ErrTooLarge) {
 			return obj, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/backend"
 	"sluice/backend/mem"
@@ -39,7 +40,7 @@ func TestStorageClass(t *testing.T) {
 		{"join to one that exists", func() error { return tree.Concat(ctx, "/any/b.csv", []string{"/any/d"}) }, "/any/b.csv", "IA"},
 		{"to another store", func() error { return tree.Copy(ctx, "/any/b.csv", "/far/b.csv") }, "/far/b.csv", ""},
 		{"to another store's class", func() error { return tree.Rename(ctx, "/any/b.csv", "/deep/b.csv") }, "/deep/b.csv", "DEEP"},
-		{"time", func() error { return tree.SetModTime(ctx, "/deep/b.csv", when) }, "/deep/b.csv", "DEEP"},
+		{"time", func() error { return tree.SetTimes(ctx, "/deep/b.csv", when, time.Time{}) }, "/deep/b.csv", "DEEP"},
 		{"directory", func() error {
 			return errors.Join(tree.Mkdir(ctx, "/any/dir"), must(store(t, tree, "/any/dir/x", "1")), tree.Mkdir(ctx, "/any/dir/sub"), tree.Rename(ctx, "/any/dir", "/ia/dir"))
 		}, "/ia/dir/x", "IA"},

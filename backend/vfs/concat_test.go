@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"sluice/backend"
 	"sluice/backend/mem"
@@ -53,7 +54,7 @@ func TestConcatToExisting(t *testing.T) {
 	for _, named := range []bool{false, true} {
 		s, tree := rooted(t, "p1", "p2")
 		put(t, s, "f", []byte("begin "), map[string]string{"k": "v", "md5chksum": "of the old content"})
-		wantErr(t, "time", tree.SetModTime(t.Context(), "/f", when), nil)
+		wantErr(t, "time", tree.SetTimes(t.Context(), "/f", when, time.Time{}), nil)
 		from := []string{"/p2", "/p1"}
 		if named {
 			from = append([]string{"/f"}, from...)

@@ -23,7 +23,7 @@ func tinyCaps(copyPart bool) *backend.Caps {
 	return &c
 }
 
-func TestSetModTime(t *testing.T) {
+func TestSetTimes(t *testing.T) {
 	for name, caps := range map[string]*backend.Caps{"at once": nil, "in parts": tinyCaps(true), "relayed": tinyCaps(false)} {
 		s := mem.New(mem.Config{Caps: caps})
 		want := backend.Attributes{ContentType: "text/plain", StorageClass: "COLD", Metadata: map[string]string{"k": "v"}}
@@ -31,7 +31,7 @@ func TestSetModTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
-		wantErr(t, name, tree.SetModTime(t.Context(), "/f", when), nil)
+		wantErr(t, name, tree.SetTimes(t.Context(), "/f", when, time.Time{}), nil)
 		obj, err := s.Stat(t.Context(), "f")
 		if err != nil || !obj.ModTime.Equal(when) || obj.ContentType != want.ContentType || obj.StorageClass != want.StorageClass || obj.Metadata["k"] != "v" {
 			t.Errorf("%s: %+v, %v", name, obj, err)
@@ -40,7 +40,7 @@ func TestSetModTime(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 		before := obj.ETag
-		wantErr(t, name, tree.SetModTime(t.Context(), "/f", when), nil)
+		wantErr(t, name, tree.SetTimes(t.Context(), "/f", when, time.Time{}), nil)
 		if obj, _ = s.Stat(t.Context(), "f"); obj.ETag != before {
 			t.Errorf("%s: written again for the same time", name)
 		}
@@ -48,7 +48,7 @@ func TestSetModTime(t *testing.T) {
 }
 
 // A time of creation changes no other time, and stays with the file when that is renamed or appended to.
-func TestSetCreated(t *testing.T) {
+func TestSetTimesCreated(t *testing.T) {
 	for name, caps := range map[string]*backend.Caps{"at once": nil, "in parts": tinyCaps(true)} {
 		s := mem.New(mem.Config{Caps: caps})
 		if _, err := s.Put(t.Context(), "f", []byte("0123456789"), backend.PutOptions{Attributes: backend.Attributes{ModTime: when, Metadata: map[string]string{"k": "v"}}}); err != nil {
@@ -60,12 +60,12 @@ func TestSetCreated(t *testing.T) {
 		if info, err := tree.Stat(t.Context(), "/f"); err != nil || !info.Created.IsZero() {
 			t.Errorf("%s: created %v, %v", name, info.Created, err)
 		}
-		wantErr(t, name, tree.SetCreated(t.Context(), "/f", born), nil)
+		wantErr(t, name, tree.SetTimes(t.Context(), "/f", time.Time{}, born), nil)
 		before, err := s.Stat(t.Context(), "f")
 		if err != nil || before.Metadata["btime"] != "2001-02-03T03:05:06.001Z" || before.Metadata["k"] != "v" {
 			t.Errorf("%s: %+v, %v", name, before, err)
 		}
-		wantErr(t, name, tree.SetCreated(t.Context(), "/f", born), nil)
+		wantErr(t, name, tree.SetTimes(t.Context(), "/f", time.Time{}, born), nil)
 		if o, _ := s.Stat(t.Context(), "f"); o.ETag != before.ETag {
 			t.Errorf("%s: written again for the same time", name)
 		}
@@ -76,27 +76,27 @@ func TestSetCreated(t *testing.T) {
 		if info, err := tree.Stat(t.Context(), "/g"); err != nil || !info.Created.Equal(born) || info.Size != 14 {
 			t.Errorf("%s: %+v, %v", name, info, err)
 		}
-		wantErr(t, name, tree.SetCreated(t.Context(), "/d", born), ErrIsDir)
-		wantErr(t, name, tree.SetCreated(t.Context(), "/none", born), ErrNotExist)
+		wantErr(t, name, tree.SetTimes(t.Context(), "/d", time.Time{}, born), ErrIsDir)
+		wantErr(t, name, tree.SetTimes(t.Context(), "/none", time.Time{}, born), ErrNotExist)
 	}
 }
 
-func TestSetModTimeRefused(t *testing.T) {
+func TestSetTimesRefused(t *testing.T) {
 	s, tree := rooted(t, "f", "d/x", "m/", "clash", "clash/x")
 	for name, want := range map[string]error{
 		"/": ErrIsDir, "/d": ErrIsDir, "/m": ErrIsDir, "/clash": ErrIsDir, "/none": ErrNotExist, "/f/x": ErrNotExist,
 	} {
-		wantErr(t, name, tree.SetModTime(t.Context(), name, when), want)
+		wantErr(t, name, tree.SetTimes(t.Context(), name, when, time.Time{}), want)
 	}
 	tree = newTree(t, Mount{Path: "/", Store: archived{s}, Rights: Full})
-	wantErr(t, "archived", tree.SetModTime(t.Context(), "/f", when), backend.ErrArchived)
+	wantErr(t, "archived", tree.SetTimes(t.Context(), "/f", when, time.Time{}), backend.ErrArchived)
 	if n := s.Count("copy"); n > 0 {
 		t.Errorf("%d copies", n)
 	}
 }
 
 // Whoever has just uploaded a file may say how old it is, and nobody else's.
-func TestSetModTimeOfOwn(t *testing.T) {
+func TestSetTimesOfOwn(t *testing.T) {
 	for _, rights := range []Rights{Dropbox, Worm, Create | Read, Create | List} {
 		s := mem.New(mem.Config{})
 		fill(t, s, "theirs")
@@ -106,7 +106,7 @@ func TestSetModTimeOfOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, at := range []time.Time{when, when.Add(time.Hour)} {
-			wantErr(t, "own", tree.SetModTime(ctx, "/mine", at), nil)
+			wantErr(t, "own", tree.SetTimes(ctx, "/mine", at, time.Time{}), nil)
 			if obj, _ := s.Stat(ctx, "mine"); !obj.ModTime.Equal(at) {
 				t.Errorf("%+v", obj)
 			}
@@ -115,13 +115,13 @@ func TestSetModTimeOfOwn(t *testing.T) {
 			}
 		}
 		before := requests(s)
-		wantErr(t, "another's", tree.SetModTime(ctx, "/theirs", when), ErrPermission)
-		wantErr(t, "nobody's", tree.SetModTime(ctx, "/none", when), ErrPermission)
+		wantErr(t, "another's", tree.SetTimes(ctx, "/theirs", when, time.Time{}), ErrPermission)
+		wantErr(t, "nobody's", tree.SetTimes(ctx, "/none", when, time.Time{}), ErrPermission)
 		if requests(s) > before {
 			t.Error("the store was asked")
 		}
 		put(t, s, "mine", []byte("replaced"), nil)
-		wantErr(t, "no longer own", tree.SetModTime(ctx, "/mine", when), ErrPermission)
+		wantErr(t, "no longer own", tree.SetTimes(ctx, "/mine", when, time.Time{}), ErrPermission)
 		if obj, _ := s.Stat(ctx, "mine"); !obj.ModTime.IsZero() {
 			t.Errorf("%+v", obj)
 		}
@@ -140,7 +140,7 @@ func hook(op, key string, f func()) func(string, string) error {
 }
 
 // The file changes between the look at it and the write: the new version stays as it is.
-func TestSetModTimeChanged(t *testing.T) {
+func TestSetTimesChanged(t *testing.T) {
 	for op, caps := range map[string]*backend.Caps{
 		"copy": nil, "newupload": tinyCaps(true), "copypart": tinyCaps(true), "commit": tinyCaps(true), "open": tinyCaps(false), "put": tinyCaps(false),
 	} {
@@ -158,7 +158,7 @@ func TestSetModTimeChanged(t *testing.T) {
 			put(t, s, "f", []byte("01234"), nil)
 		}
 		tree := newTree(t, Mount{Path: "/", Store: s, Rights: Full})
-		wantErr(t, op, tree.SetModTime(t.Context(), "/f", when), backend.ErrChanged)
+		wantErr(t, op, tree.SetTimes(t.Context(), "/f", when, time.Time{}), backend.ErrChanged)
 		if obj, _ := s.Stat(t.Context(), "f"); !obj.ModTime.IsZero() || read(t, tree, "/f") != "NEWER" {
 			t.Errorf("%s: %+v", op, obj)
 		}
@@ -182,7 +182,7 @@ func TestCopyFile(t *testing.T) {
 		wantKeys(t, s, "a", "b", "d/x", "e/")
 	}
 	put(t, s, "a", []byte("content"), map[string]string{"k": "v"})
-	wantErr(t, "time", tree.SetModTime(ctx, "/a", when), nil)
+	wantErr(t, "time", tree.SetTimes(ctx, "/a", when, time.Time{}), nil)
 	wantErr(t, "new", tree.Copy(ctx, "/a", "/e/a"), nil)
 	wantErr(t, "replace", tree.Copy(ctx, "/a", "/b"), nil)
 	wantKeys(t, s, "a", "b", "d/x", "e/", "e/a")

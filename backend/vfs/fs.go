@@ -53,11 +53,9 @@ type FS interface {
 	// Rmdir deletes an empty directory. A file is ErrNotDir.
 	Rmdir(ctx context.Context, name string) error
 
-	// SetModTime sets the modification time of a file, and nothing else about it. A directory is ErrIsDir.
-	SetModTime(ctx context.Context, name string, t time.Time) error
-	// SetCreated sets the time of creation of a file, which is kept beside it; that it was written stays as it is, and nothing else
-	// changes. A directory is ErrIsDir.
-	SetCreated(ctx context.Context, name string, t time.Time) error
+	// SetTimes sets the times of a file, both in one step, and nothing else about it: when it was modified and, which is kept beside it,
+	// when it was created. A zero time stays as it is. A directory is ErrIsDir.
+	SetTimes(ctx context.Context, name string, modified, created time.Time) error
 	// Copy makes the file to a copy of the file from, with its attributes. An existing file at to is replaced, as far as
 	// Put would replace it; an existing directory is ErrExist. A directory at from is ErrIsDir. to is a whole copy, or what
 	// it was.

@@ -21,33 +21,24 @@ func created(m map[string]string) time.Time {
 	return t.UTC()
 }
 
-// SetModTime implements FS. It takes the right to overwrite, unless the file is what this user has uploaded of late and
+// SetTimes implements FS. It takes the right to overwrite, unless the file is what this user has uploaded of late and
 // nobody has changed since. ErrChanged where somebody else writes the file at the same moment.
-func (t *Tree) SetModTime(ctx context.Context, name string, when time.Time) error {
-	err := t.describe(ctx, name, func(a *backend.Attributes) bool {
-		same := a.ModTime.Equal(when)
-		a.ModTime = when.UTC()
-		return !same
-	})
-	if err != nil {
-		return fmt.Errorf("set time of %s: %w", name, err)
-	}
-	return nil
-}
-
-// SetCreated implements FS. It takes what SetModTime takes.
-func (t *Tree) SetCreated(ctx context.Context, name string, when time.Time) error {
-	err := t.describe(ctx, name, func(a *backend.Attributes) bool {
-		same := created(a.Metadata).Equal(when)
-		m := maps.Clone(a.Metadata)
-		if m == nil {
-			m = map[string]string{}
+func (t *Tree) SetTimes(ctx context.Context, name string, modified, born time.Time) error {
+	err := t.describe(ctx, name, func(a *backend.Attributes) (changed bool) {
+		if !modified.IsZero() && !a.ModTime.Equal(modified) {
+			a.ModTime, changed = modified.UTC(), true
 		}
-		m[createdKey], a.Metadata = when.UTC().Format(time.RFC3339Nano), m
-		return !same
+		if !born.IsZero() && !created(a.Metadata).Equal(born) {
+			m := maps.Clone(a.Metadata)
+			if m == nil {
+				m = map[string]string{}
+			}
+			m[createdKey], a.Metadata, changed = born.UTC().Format(time.RFC3339Nano), m, true
+		}
+		return changed
 	})
 	if err != nil {
-		return fmt.Errorf("set time of creation of %s: %w", name, err)
+		return fmt.Errorf("set times of %s: %w", name, err)
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func TestMounts(t *testing.T) {
 		wantErr(t, "mkdir "+name, tree.Mkdir(ctx, name), ErrExist)
 		wantErr(t, "copy to "+name, tree.Copy(ctx, "/top", name), ErrPermission)
 		wantErr(t, "join to "+name, tree.Concat(ctx, name, []string{"/top"}), ErrPermission)
-		wantErr(t, "set time of "+name, tree.SetModTime(ctx, name, time.Unix(0, 0)), ErrIsDir)
+		wantErr(t, "set time of "+name, tree.SetTimes(ctx, name, time.Unix(0, 0), time.Time{}), ErrIsDir)
 		wantErr(t, "copy "+name, tree.Copy(ctx, name, "/new"), ErrIsDir)
 		wantErr(t, "join "+name, tree.Concat(ctx, "/new", []string{name}), ErrIsDir)
 		_, _, err = tree.Hash(ctx, name, "MD5", 0, -1)
@@ -111,7 +111,7 @@ func TestNoRoot(t *testing.T) {
 		wantErr(t, "rename "+name, tree.Rename(ctx, "/a/b/x", name), ErrPermission)
 		wantErr(t, "copy to "+name, tree.Copy(ctx, "/a/b/x", name), ErrPermission)
 		wantErr(t, "join to "+name, tree.Concat(ctx, name, []string{"/a/b/x"}), ErrPermission)
-		wantErr(t, "set time of "+name, tree.SetModTime(ctx, name, time.Unix(0, 0)), ErrNotExist)
+		wantErr(t, "set time of "+name, tree.SetTimes(ctx, name, time.Unix(0, 0), time.Time{}), ErrNotExist)
 		wantErr(t, "copy "+name, tree.Copy(ctx, name, "/a/b/y"), ErrNotExist)
 		wantErr(t, "join "+name, tree.Concat(ctx, "/a/b/y", []string{name}), ErrNotExist)
 		_, _, err = tree.Hash(ctx, name, "MD5", 0, -1)
@@ -142,7 +142,7 @@ func TestBadNames(t *testing.T) {
 		wantErr(t, "remove "+name, tree.Remove(ctx, name), ErrName)
 		wantErr(t, "rename "+name, tree.Rename(ctx, name, "/y"), ErrName)
 		wantErr(t, "rename to "+name, tree.Rename(ctx, "/x", name), ErrName)
-		wantErr(t, "set time of "+name, tree.SetModTime(ctx, name, time.Unix(0, 0)), ErrName)
+		wantErr(t, "set time of "+name, tree.SetTimes(ctx, name, time.Unix(0, 0), time.Time{}), ErrName)
 		wantErr(t, "copy "+name, tree.Copy(ctx, name, "/y"), ErrName)
 		wantErr(t, "copy to "+name, tree.Copy(ctx, "/x", name), ErrName)
 		wantErr(t, "join "+name, tree.Concat(ctx, "/y", []string{"/x", name}), ErrName)
@@ -208,8 +208,8 @@ func TestRights(t *testing.T) {
 		"rmdir":  {Delete, func(fs FS) error { return fs.Rmdir(ctx, "/d") }},
 		"mkdir":  {Mkdir, func(fs FS) error { return fs.Mkdir(ctx, "/e") }},
 		"rename": {Rename, func(fs FS) error { return fs.Rename(ctx, "/f", "/g") }},
-		"born":   {Overwrite, func(fs FS) error { return fs.SetCreated(ctx, "/f", time.Unix(0, 0)) }},
-		"time":   {Overwrite, func(fs FS) error { return fs.SetModTime(ctx, "/f", time.Unix(0, 0)) }},
+		"born":   {Overwrite, func(fs FS) error { return fs.SetTimes(ctx, "/f", time.Time{}, time.Unix(0, 0)) }},
+		"time":   {Overwrite, func(fs FS) error { return fs.SetTimes(ctx, "/f", time.Unix(0, 0), time.Time{}) }},
 		"hash":   {Read, func(fs FS) error { _, _, err := fs.Hash(ctx, "/f", "MD5", 0, -1); return err }},
 		"put":    {Create | Overwrite | Append, func(fs FS) error { _, err := store(t, fs, "/f", ""); return err }},
 	}

@@ -27,7 +27,11 @@ func TestSecrets(t *testing.T) {
 	var mode atomic.Value
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked, _ := httputil.DumpRequest(r, false) // with every header
-		switch mode.Load() {
+		how := mode.Load()
+		if how == "refuse writes" && r.Method == http.MethodGet {
+			how = "good"
+		}
+		switch how {
 		case "good":
 			w.Header().Set("X-Ms-Version", "2026-12-06")
 			if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/storage/") {
@@ -82,7 +86,7 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 	for name, text := range stores {
-		for _, how := range []string{"refuse", "page", "reset", "redirect"} {
+		for _, how := range []string{"refuse", "refuse writes", "page", "reset", "redirect"} {
 			mode.Store(how)
 			dir := t.TempDir()
 			path := filepath.Join(dir, "sluice.yaml")

@@ -201,8 +201,11 @@ type storeError struct {
 func (e *storeError) Error() string { return e.text }
 func (e *storeError) Unwrap() error { return e.err }
 
-// core returns the part of an SDK's error that a reader can use: what the store said, or what the network said.
-func core(err error) string {
+// core returns the part of an SDK's error that a reader can use, in one line and without secrets.
+func core(err error) string { return backend.Redact(strings.Join(strings.Fields(said(err)), " ")) }
+
+// said is what the store said, or what the network said.
+func said(err error) string {
 	var api interface {
 		ErrorCode() string
 		ErrorMessage() string

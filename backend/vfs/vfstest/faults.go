@@ -33,7 +33,7 @@ type digest struct{ sum []byte }
 
 func deeds(d *digest) []deed {
 	return []deed{
-		{"set time", func(ctx context.Context, fs vfs.FS) error { return fs.SetModTime(ctx, "/d/1", when) }, func(map[string]string) {}},
+		{"set time", func(ctx context.Context, fs vfs.FS) error { return fs.SetTimes(ctx, "/d/1", when, time.Time{}) }, func(map[string]string) {}},
 		{
 			"copy", func(ctx context.Context, fs vfs.FS) error { return fs.Copy(ctx, "/d/1", "/to") },
 			func(files map[string]string) { files["/to"] = files["/d/1"] },

@@ -24,7 +24,7 @@ type machine struct {
 	fixed map[string]bool
 	dirs  map[string]bool      // fixed ones included
 	files map[string][]byte    // content by name
-	times map[string]time.Time // set with SetModTime, of files that nobody has written since
+	times map[string]time.Time // set with SetTimes, of files that nobody has written since
 }
 
 func newMachine(fs vfs.FS, fixed ...string) *machine {

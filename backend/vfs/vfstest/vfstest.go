@@ -32,20 +32,20 @@ func Run(t *testing.T, open func(t *rapid.T) (store backend.Store, prefix string
 		}
 		m := newMachine(tree, "/", "/b", "/b/a")
 		t.Repeat(map[string]func(*rapid.T){
-			"":           m.check,
-			"Put":        m.put,
-			"Append":     m.append,
-			"Open":       m.open,
-			"Remove":     m.remove,
-			"Mkdir":      m.mkdir,
-			"Rmdir":      m.rmdir,
-			"Rename":     m.rename,
-			"Stat":       m.stat,
-			"ReadDir":    m.readDir,
-			"SetModTime": m.setModTime,
-			"Copy":       m.copy,
-			"Concat":     m.concat,
-			"Hash":       m.hash,
+			"":         m.check,
+			"Put":      m.put,
+			"Append":   m.append,
+			"Open":     m.open,
+			"Remove":   m.remove,
+			"Mkdir":    m.mkdir,
+			"Rmdir":    m.rmdir,
+			"Rename":   m.rename,
+			"Stat":     m.stat,
+			"ReadDir":  m.readDir,
+			"SetTimes": m.setModTime,
+			"Copy":     m.copy,
+			"Concat":   m.concat,
+			"Hash":     m.hash,
 		})
 	})
 }

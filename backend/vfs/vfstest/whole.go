@@ -53,7 +53,7 @@ func (m *machine) setModTime(t *rapid.T) {
 	case m.isFile(name):
 		expect = nil
 	}
-	if want(t, "set time of "+name, m.fs.SetModTime(t.Context(), name, when), expect) {
+	if want(t, "set time of "+name, m.fs.SetTimes(t.Context(), name, when, time.Time{}), expect) {
 		m.times[name] = when
 	}
 }

@@ -59,12 +59,11 @@ func (m *memory) Put(ctx context.Context, name string, offset int64, r io.Reader
 func (m *memory) ReadDir(context.Context, string) iter.Seq2[vfs.Info, error] {
 	return func(func(vfs.Info, error) bool) {}
 }
-func (m *memory) Rename(context.Context, string, string) error        { return errors.ErrUnsupported }
-func (m *memory) Remove(context.Context, string) error                { return errors.ErrUnsupported }
-func (m *memory) Mkdir(context.Context, string) error                 { return errors.ErrUnsupported }
-func (m *memory) Rmdir(context.Context, string) error                 { return errors.ErrUnsupported }
-func (m *memory) SetCreated(context.Context, string, time.Time) error { return errors.ErrUnsupported }
-func (m *memory) SetModTime(context.Context, string, time.Time) error {
+func (m *memory) Rename(context.Context, string, string) error { return errors.ErrUnsupported }
+func (m *memory) Remove(context.Context, string) error         { return errors.ErrUnsupported }
+func (m *memory) Mkdir(context.Context, string) error          { return errors.ErrUnsupported }
+func (m *memory) Rmdir(context.Context, string) error          { return errors.ErrUnsupported }
+func (m *memory) SetTimes(context.Context, string, time.Time, time.Time) error {
 	return errors.ErrUnsupported
 }
 func (m *memory) Copy(context.Context, string, string) error     { return errors.ErrUnsupported }

@@ -43,6 +43,7 @@ func (s *Server) copy(w http.ResponseWriter, r *http.Request, key string) {
 		o.Header = kept(r)
 	}
 	s.keep(key, &o)
+	o.ETag = src.ETag // as S3 does it, whose ETag is the MD5 of the bytes
 	_, _ = fmt.Fprintf(w, "<CopyObjectResult><ETag>%s</ETag></CopyObjectResult>", o.ETag)
 }
 
