@@ -59,22 +59,25 @@ func (b *Budget) tryLease(n, spare int64) *lease {
 // set: then it waits for it until ctx ends.
 func (l *lease) grow(ctx context.Context, n int64, must bool) (bool, error) {
 	d := demand{held: int64(cap(l.p)), size: n}
+	var another *overdraft
 	switch {
 	case l.b.try(d, l.b.size):
 	case !must:
 		return false, nil
-	case l.overdraft != nil:
-		l.b.mu.Lock()
-		l.b.take(d)
-		l.b.mu.Unlock()
+	case l.b.overdraw(l.overdraft, d):
 	default:
-		overdraft, err := l.b.wait(ctx, d)
-		if err != nil {
+		var err error
+		if another, err = l.b.wait(ctx, d); err != nil {
 			return false, err
 		}
-		l.overdraft = overdraft
 	}
 	l.b.mu.Lock()
+	if another != nil {
+		if l.overdraft != nil { // is late
+			l.b.out--
+		}
+		l.overdraft = another
+	}
 	l.b.resize(l.slab, n)
 	l.b.shed()
 	l.b.mu.Unlock()
