@@ -57,7 +57,7 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 	return l, false, err
 }
 
-// quickRate is how many bytes a second an upload must bring to get buffers whole.
+// quickRate is how many bytes a second an upload must bring to get buffers whole, or an eighth of the Budget at once where they are larger.
 const quickRate = 1 << 20
 
 // first returns the buffer that a part of limit bytes begins with.
@@ -71,7 +71,7 @@ func (u *upload) first(limit int64) (l *lease, err error) {
 	if u.quick {
 		ctx, cancel := context.WithTimeout(u.ctx, u.cfg.Patience) // who holds all may be stuck
 		defer cancel()
-		if l, err = u.budget.admit(ctx, demand{size: limit}, limit); err == nil || u.ctx.Err() != nil {
+		if l, err = u.budget.admit(ctx, demand{size: min(limit, max(n, u.budget.size/8))}, limit); err == nil || u.ctx.Err() != nil {
 			return l, err
 		}
 	}

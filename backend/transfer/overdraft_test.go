@@ -77,3 +77,23 @@ func TestBudgetTiny(t *testing.T) {
 		})
 	}
 }
+
+// Parts that are larger than the budget do not make an upload wait for all of it.
+func TestBudgetLargeParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		caps := mem.DefaultCaps()
+		caps.MinPart = 1 << 20
+		s := mem.New(mem.Config{Caps: &caps})
+		b := NewBudget(8<<20, 0)
+		e := New(Config{Budget: b, PartSize: 64 << 20})
+		idle := b.tryLease(2*chunk, 0) // a download whose client reads nothing
+		defer idle.free()
+		start := time.Now()
+		if _, err := e.Upload(t.Context(), s, "k", &endReader{p: pattern(30 << 20), err: io.EOF}, UploadOptions{}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
