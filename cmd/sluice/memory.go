@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sluice/backend/transfer"
+	"sluice/cmd/sluice/internal/config"
 )
 
 // gcPercent is how much the heap may grow between two collections. It is small beside the buffers, which are no part of it, but for what
@@ -27,11 +28,12 @@ func tuneGC() {
 // store with its connection.
 const perUpload = 160 << 10
 
-// newBudget returns the memory for transfers: what the configuration says, or for 0 a quarter of the process's memory limit.
+// newBudget returns the memory for transfers: what the configuration says, or for 0 a quarter of the process's memory limit,
+// but no less than may be configured.
 func newBudget(configured int64) *transfer.Budget {
 	size := configured
 	if limit := min(debug.SetMemoryLimit(-1), cgroupLimit("/sys/fs/cgroup", "/proc/self/cgroup")); size == 0 && limit < math.MaxInt64 {
-		size = limit / 4
+		size = max(limit/4, config.LeastMemory)
 	}
 	return transfer.NewBudget(size, perUpload)
 }

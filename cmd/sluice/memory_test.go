@@ -12,10 +12,14 @@ func TestBudget(t *testing.T) {
 	if n := newBudget(1250).Size(); n != 1250 {
 		t.Errorf("of 1250 bytes that are given, it takes %d", n)
 	}
-	old := debug.SetMemoryLimit(4 << 20)
+	old := debug.SetMemoryLimit(64 << 20)
 	defer debug.SetMemoryLimit(old)
-	if n := newBudget(0).Size(); n > 1<<20 || n <= 0 {
-		t.Errorf("of a limit of 4 MiB it takes %d bytes, want at most 1 MiB", n)
+	if n := newBudget(0).Size(); n > 16<<20 || n <= 0 {
+		t.Errorf("of a limit of 64 MiB it takes %d bytes, want at most 16 MiB", n)
+	}
+	debug.SetMemoryLimit(8 << 20)
+	if n := newBudget(0).Size(); n != 4<<20 {
+		t.Errorf("of a limit of 8 MiB it takes %d bytes, want 4 MiB", n)
 	}
 }
 
