@@ -259,7 +259,7 @@ func (u *upload) ship(l *lease) error {
 	}
 	n := u.number(s, int64(len(l.p)))
 	return u.launch(s, func() {
-		if err := s.up.WritePart(u.work, n, l.p); err != nil {
+		if err := guard(func() error { return s.up.WritePart(u.work, n, l.p) }); err != nil {
 			u.cancel(err)
 		} else {
 			u.wrote(s, n)
