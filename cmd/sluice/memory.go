@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -36,6 +37,17 @@ func newBudget(configured int64) *transfer.Budget {
 		size = max(limit/4, config.LeastMemory)
 	}
 	return transfer.NewBudget(size, perUpload)
+}
+
+// leaveRoom lowers the memory limit of the runtime, if there is one, by what buffers may take, which the runtime does not see where
+// they are no part of the heap. A quarter always stays: nothing is gained by collecting all the time. undo sets it back.
+func leaveRoom(b *transfer.Budget) (undo func()) {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 || runtime.GOOS != "linux" {
+		return func() {}
+	}
+	debug.SetMemoryLimit(max(limit-b.Size()/8*9, limit/4))
+	return func() { debug.SetMemoryLimit(limit) }
 }
 
 // cgroupLimit returns the memory limit of this process's control group (version 2) or of one above it, whichever is least;
