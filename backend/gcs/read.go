@@ -3,6 +3,7 @@ package gcs
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,9 @@ func (s *Store) open(ctx context.Context, key string, opts backend.OpenOptions) 
 	if err != nil {
 		_ = r.Close()
 		return nil, backend.Object{}, err
+	}
+	if opts.Offset == 0 && opts.Length == 0 && a.CRC32C != 0 && !a.Decompressed { // 0: it was not told, as good as always
+		o.Checksums = map[string][]byte{"CRC32C": binary.BigEndian.AppendUint32(nil, a.CRC32C)}
 	}
 	return &body{ReadCloser: r, ctx: ctx, store: s, key: key, watch: &w}, o, nil
 }

@@ -22,7 +22,7 @@ const DefaultMemory = 256 << 20
 // returned. So the size is exceeded by less than twice one smallest part.
 //
 // Nor do clients that have filled their buffers and send no more keep others from sending: large buffers leave an eighth of the size to small
-// ones, and if who draws beyond the size does not return within five seconds, the next one may, up to another eighth.
+// ones, and if who draws beyond the size does not return within five seconds, the next one may as well, unless another eighth is gone.
 type Budget struct {
 	size     int64
 	overhead int64         // of an upload
@@ -35,6 +35,7 @@ type Budget struct {
 	large     int64     // of these, in buffers that are not small
 	peak      int64     // the most that used ever was
 	overdrawn int       // how many draw beyond the size and are not late
+	out       int       // overdrafts that have not been returned
 	waiters   []*waiter // in order of arrival
 
 	idle   int64                  // bytes that the process has and nobody uses
@@ -152,6 +153,7 @@ func (b *Budget) give(d demand, o *overdraft, s *slab) {
 	if o != nil {
 		o.timer.Stop()
 		b.end(o)
+		b.out--
 	}
 	if s != nil {
 		b.keep(s)
@@ -188,20 +190,40 @@ func (b *Budget) serve() (served bool) {
 			fullest = i
 		}
 	}
-	if b.waiters[fullest].held == 0 || b.used > b.size+b.size/8 {
+	if b.waiters[fullest].held == 0 || b.out > 0 && b.used > b.most() {
 		return served
 	}
 	o := &overdraft{}
 	o.timer = time.AfterFunc(overdraftTime, func() { b.delayed(o) })
 	b.overdrawn++
+	b.out++
 	b.grant(fullest, o)
 	return true
 }
 
-// delayed lets somebody else draw beyond the size.
+// most is what late overdrafts may bring the bytes in use to. Only the one that is not late goes beyond.
+func (b *Budget) most() int64 { return b.size + b.size/8 }
+
+// overdraw takes what is demanded beyond the size for who has an overdraft, unless that is late and too much is taken.
+func (b *Budget) overdraw(o *overdraft, d demand) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o == nil || o.ended && b.used+d.bytes() > b.most() {
+		return false
+	}
+	b.take(d)
+	return true
+}
+
+// delayed lets somebody else draw beyond the size. It is put off while there is no room for another: then only who has this one is
+// sure to go on.
 func (b *Budget) delayed(o *overdraft) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !o.ended && b.used > b.most() {
+		o.timer.Reset(overdraftTime)
+		return
+	}
 	b.end(o)
 	b.serve()
 }

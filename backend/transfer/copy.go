@@ -195,7 +195,9 @@ func (e *Engine) copySpans(ctx context.Context, caps backend.Caps, up backend.Up
 			break
 		}
 		wg.Go(func() {
-			if err := up.CopyPart(ctx, after+i+1, s.src.Key, s.off, s.length, backend.CopyPartOptions{SrcETag: s.src.ETag}); err != nil {
+			if err := guard(func() error {
+				return up.CopyPart(ctx, after+i+1, s.src.Key, s.off, s.length, backend.CopyPartOptions{SrcETag: s.src.ETag})
+			}); err != nil {
 				cancel(err)
 			}
 			<-running

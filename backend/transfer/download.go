@@ -173,6 +173,9 @@ func (r *reader) stream(buf []byte) ([]byte, error) {
 		r.body.Close()
 		r.body = nil
 	}
+	if r.pos+int64(n) == r.end && err != nil && err != io.EOF && n > 0 {
+		return nil, unexpected(err) // such as of a checksum: what is read again would not be compared
+	}
 	if n > 0 || err == nil {
 		return buf[:n], nil
 	}

@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// fill reads the next part. It returns early with a smaller one where the part is large enough to be shipped and the
-// memory for more is not free. What it had read when it failed comes with the error.
-func (u *upload) fill() (l *lease, eof bool, err error) {
+// fill reads the next part into rest. It returns early with a smaller one where the part is large enough to be shipped and the
+// memory for more is not free. What it had read when it failed is there as well.
+func (u *upload) fill() (eof bool, err error) {
 	limit := u.partSize()
-	if l, err = u.first(limit); err != nil {
-		return nil, false, err
+	l, err := u.first(limit)
+	if err != nil {
+		return false, err
 	}
+	u.rest = l
 	l.p = append(l.p, u.peeked...)
 	u.peeked = nil
 	start := time.Now()
@@ -25,7 +27,7 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 			enough := int64(n) >= u.smallest()
 			grown, err := l.grow(u.ctx, min(int64(n)+max(chunk, int64(n)/4), limit), !enough)
 			if err != nil {
-				return l, false, err
+				return false, err
 			}
 			if !grown {
 				break
@@ -34,15 +36,15 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 		m, err := u.read(l.p[n:cap(l.p)])
 		l.p = l.p[:n+m]
 		if err == io.EOF {
-			return l, true, nil
+			return true, nil
 		}
 		if err != nil {
-			return l, false, err
+			return false, err
 		}
 	}
 	u.quick = float64(len(l.p)) >= quickRate*time.Since(start).Seconds()
 	if u.parts > 0 {
-		return l, false, nil
+		return false, nil
 	}
 	// A file that ends with its first part is one Put, so ask for the byte behind it before the part goes.
 	var next [1]byte
@@ -50,14 +52,14 @@ func (u *upload) fill() (l *lease, eof bool, err error) {
 	u.peeked = append(u.peeked, next[:m]...)
 	switch {
 	case m == 1:
-		return l, false, nil
+		return false, nil
 	case err == io.EOF:
-		return l, true, nil
+		return true, nil
 	}
-	return l, false, err
+	return false, err
 }
 
-// quickRate is how many bytes a second an upload must bring to get buffers whole.
+// quickRate is how many bytes a second an upload must bring to get buffers whole, or an eighth of the Budget at once where they are larger.
 const quickRate = 1 << 20
 
 // first returns the buffer that a part of limit bytes begins with.
@@ -71,7 +73,7 @@ func (u *upload) first(limit int64) (l *lease, err error) {
 	if u.quick {
 		ctx, cancel := context.WithTimeout(u.ctx, u.cfg.Patience) // who holds all may be stuck
 		defer cancel()
-		if l, err = u.budget.admit(ctx, demand{size: limit}, limit); err == nil || u.ctx.Err() != nil {
+		if l, err = u.budget.admit(ctx, demand{size: min(limit, max(n, u.budget.size/8))}, limit); err == nil || u.ctx.Err() != nil {
 			return l, err
 		}
 	}

@@ -133,7 +133,9 @@ func (k *keeper) begin() {
 		t := time.NewTicker(Beat)
 		defer t.Stop()
 		for {
-			k.beat(k.ctx)
+			if err := guard(func() error { k.beat(k.ctx); return nil }); err != nil {
+				k.u.cancel(err)
+			}
 			select {
 			case <-quit:
 				return

@@ -20,6 +20,7 @@ type lease struct {
 // slab is memory that a buffer can grow in. The process has only so much of it as was used since it was last released.
 type slab struct {
 	mem      []byte
+	mapped   bool  // mem is no part of the heap
 	class    int   // power of two that mem can grow to
 	extent   int64 // bytes that a lease has now
 	resident int64 // bytes that have been used
@@ -31,10 +32,20 @@ func (s *slab) rest() int64 { return max(0, s.resident-s.extent) }
 // copied is hold where a slab is of the heap: p with a capacity of n bytes.
 func (s *slab) copied(p []byte, n int64) []byte {
 	if int64(len(s.mem)) < n {
-		s.mem = make([]byte, 1<<class(n))
+		s.mem = make([]byte, n)
 		copy(s.mem, p)
 	}
 	return s.mem[:len(p):n]
+}
+
+// release gives what is behind the extent back to the system. Of the heap, the collector takes all or nothing.
+func (s *slab) release() {
+	switch {
+	case s.mapped:
+		s.trim()
+	case s.extent == 0:
+		s.mem, s.resident = nil, 0
+	}
 }
 
 // admit returns an empty lease, which can grow to limit bytes, to a transfer that holds no buffer. It waits for the memory.
@@ -59,26 +70,29 @@ func (b *Budget) tryLease(n, spare int64) *lease {
 // set: then it waits for it until ctx ends.
 func (l *lease) grow(ctx context.Context, n int64, must bool) (bool, error) {
 	d := demand{held: int64(cap(l.p)), size: n}
+	var another *overdraft
 	switch {
 	case l.b.try(d, l.b.size):
 	case !must:
 		return false, nil
-	case l.overdraft != nil:
-		l.b.mu.Lock()
-		l.b.take(d)
-		l.b.mu.Unlock()
+	case l.b.overdraw(l.overdraft, d):
 	default:
-		overdraft, err := l.b.wait(ctx, d)
-		if err != nil {
+		var err error
+		if another, err = l.b.wait(ctx, d); err != nil {
 			return false, err
 		}
-		l.overdraft = overdraft
 	}
 	l.b.mu.Lock()
+	if another != nil {
+		if l.overdraft != nil { // is late
+			l.b.out--
+		}
+		l.overdraft = another
+	}
+	l.p = l.slab.hold(l.p, n)
 	l.b.resize(l.slab, n)
 	l.b.shed()
 	l.b.mu.Unlock()
-	l.p = l.slab.hold(l.p, n)
 	return true, nil
 }
 
@@ -105,9 +119,10 @@ func (b *Budget) lease(n, limit int64) *lease {
 		s = &slab{class: c}
 	}
 	b.leased[s] = true
+	p := s.hold(nil, n)
 	b.resize(s, n)
 	b.shed()
-	return &lease{b: b, slab: s, p: s.hold(nil, n)}
+	return &lease{b: b, slab: s, p: p}
 }
 
 // resize notes that a lease has n bytes of a slab. mu is held.

@@ -13,18 +13,18 @@ func (s *slab) hold(p []byte, n int64) []byte {
 	if s.mem == nil {
 		mem, err := syscall.Mmap(-1, 0, 1<<s.class, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
 		if err == nil {
-			s.mem = mem
+			s.mem, s.mapped = mem, true
 			_ = syscall.Madvise(mem, syscall.MADV_NOHUGEPAGE) // a kernel without huge pages does not know it
 		}
 	}
 	return s.copied(p, n) // where the address space is limited, it is the heap's
 }
 
-// release gives the pages behind the extent back to the system.
-func (s *slab) release() {
+// trim is release of what is mapped. Less than a page cannot be given back, and does not count.
+func (s *slab) trim() {
 	page := int64(os.Getpagesize())
-	from := min((s.extent+page-1)/page*page, int64(len(s.mem)))
-	if err := syscall.Madvise(s.mem[from:], syscall.MADV_DONTNEED); err == nil {
-		s.resident = s.extent
+	if from := (s.extent + page - 1) / page * page; from < s.resident && syscall.Madvise(s.mem[from:], syscall.MADV_DONTNEED) != nil {
+		return
 	}
+	s.resident = s.extent
 }

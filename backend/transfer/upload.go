@@ -114,7 +114,7 @@ type upload struct {
 	peeked   []byte         // read from r beyond the first part
 	ended    bool           // r has returned io.EOF
 	failed   bool           // r has returned another error
-	rest     *lease         // what was read when the upload failed, and is in no part
+	rest     *lease         // what was read and is in no part, all through a failure
 	left     []streamRecord // of an upload that is resumed: what lies behind a gap
 
 	mu      sync.Mutex
@@ -159,8 +159,8 @@ func (e *Engine) upload(ctx context.Context, u *upload) (backend.Object, error) 
 		}
 	}
 	u.slots = make(chan struct{}, max(1, min(e.cfg.Parallel, u.caps.PartConcurrency)))
+	defer u.free() // even if r panics
 	obj, err := u.run(ctx)
-	defer u.free()
 	if err != nil && u.keep != nil && u.keep.cut(ctx, err) {
 		return backend.Object{}, fmt.Errorf("upload %s: %w", u.key, err)
 	}
@@ -199,34 +199,28 @@ func (u *upload) run(ctx context.Context) (backend.Object, error) {
 		return backend.Object{}, fmt.Errorf("%d bytes: %w", u.head+u.opts.Size, backend.ErrTooLarge)
 	}
 	for {
-		l, eof, err := u.fill()
+		eof, err := u.fill()
 		if err != nil {
-			u.rest = l
 			return backend.Object{}, err
 		}
-		n := int64(len(l.p))
+		n := int64(len(u.rest.p))
 		u.total += n
 		switch {
 		case u.total > u.caps.MaxObject:
 			err = backend.ErrTooLarge
 		case eof && u.parts == 0 && u.head == 0 && n <= u.caps.MaxPut:
-			u.rest = l
-			return u.put(ctx, l.p)
+			return u.put(ctx, u.rest.p)
 		case eof && u.parts == 0 && n == 0 && u.base != nil && u.head == u.base.Size:
-			l.free()
 			return *u.base, nil // nothing was appended
 		case n > 0:
-			if err = u.ship(l); err == nil {
-				l = nil
-			}
+			err = u.ship(u.rest)
+		default:
+			u.rest.free()
 		}
 		if err != nil {
-			u.rest = l
 			return backend.Object{}, err
 		}
-		if l != nil {
-			l.free()
-		}
+		u.rest = nil
 		u.parts++
 		if eof {
 			return u.finish(ctx)
@@ -265,7 +259,7 @@ func (u *upload) ship(l *lease) error {
 	}
 	n := u.number(s, int64(len(l.p)))
 	return u.launch(s, func() {
-		if err := s.up.WritePart(u.work, n, l.p); err != nil {
+		if err := guard(func() error { return s.up.WritePart(u.work, n, l.p) }); err != nil {
 			u.cancel(err)
 		} else {
 			u.wrote(s, n)

@@ -46,7 +46,7 @@ func (r *reader) ahead() bool {
 		off := w.next
 		r.wg.Go(func() {
 			start := time.Now()
-			f.err = r.fetch(f.p, off)
+			f.err = guard(func() error { return r.fetch(f.p, off) })
 			f.took = time.Since(start)
 			close(f.done)
 		})

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"sluice/backend/transfer"
+	"sluice/cmd/sluice/internal/config"
 )
 
 // gcPercent is how much the heap may grow between two collections. It is small beside the buffers, which are no part of it, but for what
@@ -27,13 +29,25 @@ func tuneGC() {
 // store with its connection.
 const perUpload = 160 << 10
 
-// newBudget returns the memory for transfers: what the configuration says, or for 0 a quarter of the process's memory limit.
+// newBudget returns the memory for transfers: what the configuration says, or for 0 a quarter of the process's memory limit,
+// but no less than may be configured.
 func newBudget(configured int64) *transfer.Budget {
 	size := configured
 	if limit := min(debug.SetMemoryLimit(-1), cgroupLimit("/sys/fs/cgroup", "/proc/self/cgroup")); size == 0 && limit < math.MaxInt64 {
-		size = limit / 4
+		size = max(limit/4, config.LeastMemory)
 	}
 	return transfer.NewBudget(size, perUpload)
+}
+
+// leaveRoom lowers the memory limit of the runtime, if there is one, by what buffers may take, which the runtime does not see where
+// they are no part of the heap. A quarter always stays: nothing is gained by collecting all the time. undo sets it back.
+func leaveRoom(b *transfer.Budget) (undo func()) {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 || runtime.GOOS != "linux" {
+		return func() {}
+	}
+	debug.SetMemoryLimit(max(limit-b.Size()/8*9, limit/4))
+	return func() { debug.SetMemoryLimit(limit) }
 }
 
 // cgroupLimit returns the memory limit of this process's control group (version 2) or of one above it, whichever is least;

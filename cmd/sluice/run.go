@@ -59,7 +59,9 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStores()) }()
-	engine := transfer.New(transfer.Config{Budget: newBudget(int64(cfg.Transfer.Memory.Bytes))})
+	budget := newBudget(int64(cfg.Transfer.Memory.Bytes))
+	defer leaveRoom(budget)()
+	engine := transfer.New(transfer.Config{Budget: budget})
 	users, err := newUsers(cfg, stores, engine)
 	if err != nil {
 		return err

@@ -166,6 +166,7 @@ sluice.yaml:6:12: transfer.parts: unknown key: there are compression, memory, re
 sluice.yaml:5:22: passive.overrides: keys with values are expected here
 sluice.yaml:6:20: listen.explicit: a list is expected here
 sluice.yaml:7:14: cache.ttl: one value is expected here`},
+		{"little memory", minimal + "transfer: {memory: 4095KiB}", "sluice.yaml:4:20: transfer.memory: 4095KiB: less than 4MiB, with which hardly two clients can upload at once"},
 		{"values", minimal + `cache: {memory: 12XB, ttl: soon, negativeTTL: -1s}
 passive: {ports: 9-1, match: sometimes}
 transfer: {memory: 0, resume: tomorrow}

@@ -51,8 +51,14 @@ func (m *Memory) UnmarshalText(text []byte) error {
 	if err := m.Bytes.UnmarshalText(text); err != nil || m.Bytes == 0 {
 		return errors.New("neither auto nor a size such as 512MiB")
 	}
+	if m.Bytes < LeastMemory {
+		return errors.New("less than 4MiB, with which hardly two clients can upload at once")
+	}
 	return nil
 }
+
+// LeastMemory is the smallest Memory.
+const LeastMemory = 4 << 20
 
 // Ports is a range of ports, written as 21000-21007 or 21000.
 type Ports struct{ First, Last int }
