@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"sluice/backend"
 	"sluice/cmd/sluice/internal/config"
@@ -27,16 +28,24 @@ func probeStore(ctx context.Context, name string, s config.Store, store backend.
 	if err := reach(ctx, name, s, store); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*reachTime)
-	defer cancel()
 	p := &probe{name: name, s: s, store: store}
-	err = p.run(ctx)
+	timed, cancel := context.WithTimeout(ctx, 4*reachTime)
+	defer cancel()
+	err = p.run(timed)
+	return p.lacks, errors.Join(err, p.clear(context.WithoutCancel(ctx)))
+}
+
+// clear deletes all that the probe may have left, whatever became of it.
+func (p *probe) clear(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	var errs []error
 	for _, key := range p.keys {
-		if failed := store.Delete(ctx, key, backend.DeleteOptions{}); failed != nil {
-			return nil, errors.Join(err, explain(name, s, "delete", failed))
+		if err := p.store.Delete(ctx, key, backend.DeleteOptions{}); err != nil {
+			errs = append(errs, explain(p.name, p.s, "delete", err))
 		}
 	}
-	return p.lacks, err
+	return errors.Join(errs...)
 }
 
 // key is a new one.
@@ -67,7 +76,7 @@ func (p *probe) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.parts(ctx)
+	return p.parts(ctx, o.ETag)
 }
 
 func (p *probe) read(ctx context.Context, key string, content []byte) error {
@@ -85,8 +94,9 @@ func (p *probe) read(ctx context.Context, key string, content []byte) error {
 	return nil
 }
 
-// conditions tries whether those that do not hold are heeded, on an object and its version.
+// conditions tries whether those that do not hold are heeded, on an object and a version that it had.
 func (p *probe) conditions(ctx context.Context, key, etag string) error {
+	fresh := p.key()
 	put := func(c backend.Condition) error {
 		_, err := p.store.Put(ctx, key, []byte("sluice config check --probe, again\n"), backend.PutOptions{If: c})
 		return err
@@ -111,12 +121,24 @@ func (p *probe) conditions(ctx context.Context, key, etag string) error {
 				_, err := p.store.Copy(ctx, key, key, backend.CopyOptions{If: backend.Condition{ETag: etag}, Replace: &backend.Attributes{ContentType: "text/plain"}})
 				return err
 			}},
+		{"copy to a new name", "it ignores conditions on the target of a copy: a file that somebody uploads while another is renamed to its name can be lost",
+			func() error {
+				_, err := p.store.Copy(ctx, key, key, backend.CopyOptions{If: backend.Condition{Absent: true}, Replace: &backend.Attributes{ContentType: "text/plain"}})
+				return err
+			}},
+		{"copy a version", "it ignores conditions on the source of a copy: a file that is replaced while it is renamed can be lost",
+			func() error {
+				_, err := p.store.Copy(ctx, fresh, key, backend.CopyOptions{SrcETag: etag})
+				return err
+			}},
 		{"delete on a condition", "it ignores If-Match on deletes: a file that is replaced while it is renamed, joined to others or moved can be lost",
 			func() error { return p.store.Delete(ctx, key, backend.DeleteOptions{ETag: etag}) }},
 	} {
 		switch err := try.do(); {
 		case err == nil:
-			p.lacks = append(p.lacks, try.lack)
+			if !slices.Contains(p.lacks, try.lack) {
+				p.lacks = append(p.lacks, try.lack)
+			}
 		case !errors.Is(err, backend.ErrChanged):
 			return explain(p.name, p.s, try.verb, err)
 		}
@@ -124,8 +146,9 @@ func (p *probe) conditions(ctx context.Context, key, etag string) error {
 	return nil
 }
 
-// parts tries what APPE, REST, COMB and renames of large files need: an upload with a part that is copied inside the store.
-func (p *probe) parts(ctx context.Context) error {
+// parts tries what APPE, REST, COMB and renames of large files need: an upload with a part that is copied inside the store. stranger is
+// the version of another object.
+func (p *probe) parts(ctx context.Context, stranger string) error {
 	caps := p.store.Caps()
 	if !caps.CopyPart || caps.MinPart > 64<<20 {
 		return nil
@@ -139,6 +162,16 @@ func (p *probe) parts(ctx context.Context) error {
 		return err
 	}
 	if err = p.join(ctx, p.store, dst, src, o); err == nil {
+		if !caps.Conditional {
+			return nil
+		}
+		o.ETag = stranger
+		switch err := p.join(ctx, p.store, dst, src, o); {
+		case err == nil:
+			p.lacks = append(p.lacks, "it ignores conditions on the source of a copied part: a file that is replaced while it is appended to, joined or renamed can be mixed up of two")
+		case !errors.Is(err, backend.ErrChanged):
+			return explain(p.name, p.s, "copy a part on a condition", err)
+		}
 		return nil
 	}
 	why := core(err)
@@ -218,7 +251,11 @@ func (p *probe) otherChecksum(ctx context.Context, try func(backend.Store) error
 		other := p.s
 		other.Checksum = sum
 		store, err := openStore(ctx, p.name, other, 0, nil)
-		if err == nil && try(store) == nil {
+		if err != nil {
+			continue
+		}
+		err = try(store)
+		if errors.Join(err, closeStore(store)) == nil {
 			return sum
 		}
 	}

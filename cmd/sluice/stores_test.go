@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"sluice/backend"
 	"sluice/backend/mem"
@@ -100,14 +101,20 @@ func (d deaf) Put(ctx context.Context, key string, p []byte, opts backend.PutOpt
 }
 
 func (d deaf) Copy(ctx context.Context, dst, src string, opts backend.CopyOptions) (backend.Object, error) {
-	if d.to == "copy" {
+	switch {
+	case d.to == "copy", d.to == "new copy" && opts.If.Absent:
 		opts.If = backend.Condition{}
+	case d.to == "source":
+		opts.SrcETag = ""
 	}
 	return d.Store.Copy(ctx, dst, src, opts)
 }
 
 func (d deaf) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
-	if d.to == "delete" {
+	switch d.to {
+	case "refuse":
+		return backend.ErrPermission
+	case "delete":
 		opts.ETag = ""
 	}
 	return d.Store.Delete(ctx, key, opts)
@@ -117,6 +124,9 @@ func (d deaf) NewUpload(ctx context.Context, key string, opts backend.PutOptions
 	u, err := d.Store.NewUpload(ctx, key, opts)
 	if d.to == "parts" {
 		return copiesNone{u}, err
+	}
+	if d.to == "part source" {
+		return copiesAny{u}, err
 	}
 	return u, err
 }
@@ -135,14 +145,53 @@ func (copiesNone) CopyPart(context.Context, int, string, int64, int64, backend.C
 	return &backend.Failure{Driver: "s3", Op: "copy part 1", Class: backend.ErrUnsupported, Code: "NotImplemented", Err: errors.New("status 501")}
 }
 
+type copiesAny struct{ backend.Upload }
+
+func (u copiesAny) CopyPart(ctx context.Context, n int, src string, off, length int64, _ backend.CopyPartOptions) error {
+	return u.Upload.CopyPart(ctx, n, src, off, length, backend.CopyPartOptions{})
+}
+
+// late answers no read until its caller has lost patience.
+type late struct{ *mem.Store }
+
+func (*late) Open(ctx context.Context, _ string, _ backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
+	<-ctx.Done()
+	return nil, backend.Object{}, ctx.Err()
+}
+
+func (l *late) Delete(ctx context.Context, key string, opts backend.DeleteOptions) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return l.Store.Delete(ctx, key, opts)
+}
+
+// A probe that has run out of time takes away what it has written.
+func TestProbeClears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &late{mem.New(mem.Config{})}
+		_, err := probeStore(t.Context(), "lab", config.Store{Type: "gcs", Bucket: "lab"}, l)
+		if !errors.Is(err, context.DeadlineExceeded) || len(l.Keys()) > 0 {
+			t.Errorf("%v, left behind: %v", err, l.Keys())
+		}
+	})
+	p := &probe{store: deaf{mem.New(mem.Config{}), "refuse"}, keys: []string{"a", "b"}}
+	if err := p.clear(t.Context()); strings.Count(fmt.Sprint(err), "cannot delete") != 2 {
+		t.Errorf("two objects stay: %v", err)
+	}
+}
+
 // What a store lacks is said, one sentence each, and is no reason to refuse it.
 func TestProbeLacks(t *testing.T) {
 	for to, want := range map[string]string{
-		"":       "",
-		"put":    "it ignores If-Match on writes: where two clients append to a file at once, or one resumes what another replaces, bytes can be lost",
-		"copy":   "it ignores conditions on the target of a copy: a file that somebody uploads while another is renamed to its name can be lost",
-		"delete": "it ignores If-Match on deletes: a file that is replaced while it is renamed, joined to others or moved can be lost",
-		"parts":  "it copies no parts (NotImplemented): APPE, REST with STOR and COMB fail on larger files",
+		"":            "",
+		"put":         "it ignores If-Match on writes: where two clients append to a file at once, or one resumes what another replaces, bytes can be lost",
+		"copy":        "it ignores conditions on the target of a copy: a file that somebody uploads while another is renamed to its name can be lost",
+		"new copy":    "it ignores conditions on the target of a copy: a file that somebody uploads while another is renamed to its name can be lost",
+		"source":      "it ignores conditions on the source of a copy: a file that is replaced while it is renamed can be lost",
+		"part source": "it ignores conditions on the source of a copied part: a file that is replaced while it is appended to, joined or renamed can be mixed up of two",
+		"delete":      "it ignores If-Match on deletes: a file that is replaced while it is renamed, joined to others or moved can be lost",
+		"parts":       "it copies no parts (NotImplemented): APPE, REST with STOR and COMB fail on larger files",
 	} {
 		m := mem.New(mem.Config{})
 		lacks, err := probeStore(t.Context(), "lab", config.Store{Type: "gcs", Bucket: "lab"}, deaf{m, to})
