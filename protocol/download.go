@@ -12,7 +12,7 @@ import (
 )
 
 // copySize is how much of a download is read at once where the source cannot write itself.
-const copySize = 128 << 10
+const copySize = 64 << 10
 
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copySize); return &b }}
 

@@ -123,40 +123,27 @@ func multipartETag(parts []types.CompletedPart) string {
 // polynomial is CRC-64/NVME, reflected (NVM Express NVM Command Set 5.2.1.3.4).
 const polynomial = 0x9a6c9329ac4bc9b5
 
-// combine is the CRC-64/NVME of two byte strings joined, of which the second has n bytes: the first sum is moved on by n
-// zero bytes, as powers of the matrix that moves it on by one bit.
+// combine is the CRC-64/NVME of two byte strings joined, of which the second has n bytes: the first sum is moved on by n zero bytes,
+// which multiplies it by x^8n.
 func combine(a, b uint64, n int64) uint64 {
-	var m [64]uint64 // column i is where bit i goes
-	m[0] = polynomial
-	for i := 1; i < 64; i++ {
-		m[i] = 1 << (i - 1)
-	}
-	for range 3 { // one bit, two, four, eight: a byte
-		m = square(m)
-	}
-	for ; n > 0; n >>= 1 {
+	for power := uint64(1) << (63 - 8); n > 0; n >>= 1 {
 		if n&1 != 0 {
-			a = times(&m, a)
+			a = multiply(a, power)
 		}
-		m = square(m)
+		power = multiply(power, power)
 	}
 	return a ^ b
 }
 
-func square(m [64]uint64) (sq [64]uint64) {
-	for i := range m {
-		sq[i] = times(&m, m[i])
-	}
-	return sq
-}
-
-func times(m *[64]uint64, v uint64) (sum uint64) {
-	for i := 0; v != 0; i, v = i+1, v>>1 {
-		if v&1 != 0 {
-			sum ^= m[i]
+// multiply is the product of two polynomials modulo that of CRC-64/NVME. Reflected, the highest bit is that of x^0.
+func multiply(a, b uint64) (product uint64) {
+	for ; a != 0; a <<= 1 {
+		if a>>63 != 0 {
+			product ^= b
 		}
+		b = b>>1 ^ polynomial&-(b&1)
 	}
-	return sum
+	return product
 }
 
 func decode64(s string) (uint64, bool) {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"time"
 )
 
@@ -31,27 +30,6 @@ type Conn struct {
 // quickReads is how many reads are acknowledged at once. A client that sends a small file, and with Nagle's algorithm its
 // close_notify only when that is acknowledged, would wait out the 40 ms of a delayed acknowledgement otherwise.
 const quickReads = 8
-
-// rawConn notes whether the transport itself came to its end: crypto/tls reports a FIN without close_notify at a record
-// boundary as plain io.EOF, which is what a truncation attack looks like.
-type rawConn struct {
-	net.Conn
-	replay []byte // what was read to find the session
-	eof    atomic.Bool
-}
-
-func (c *rawConn) Read(p []byte) (int, error) {
-	if len(c.replay) > 0 {
-		n := copy(p, c.replay)
-		c.replay = c.replay[n:]
-		return n, nil
-	}
-	n, err := c.Conn.Read(p)
-	if err == io.EOF {
-		c.eof.Store(true)
-	}
-	return n, err
-}
 
 // handshake makes a Conn of a raw connection: TLS with the configuration cfg, or clear where cfg is nil.
 func handshake(ctx context.Context, raw *rawConn, cfg *tls.Config) (*Conn, error) {
@@ -133,7 +111,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.tls == nil {
 		n, err = c.raw.Write(p)
 	} else {
-		n, err = c.tls.Write(p)
+		n, err = c.raw.gather(func() (int, error) { return c.tls.Write(p) })
 	}
 	if err != nil {
 		err = cutOff(err)
@@ -144,6 +122,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // Close ends the connection properly: close_notify and FIN go behind what was written, and unless the client has ended its
 // side already, that is awaited for a short while. It fails if the end could not be sent.
 func (c *Conn) Close() error {
+	c.raw.drop()
 	_ = c.raw.SetDeadline(time.Now().Add(lingering))
 	var err error
 	if c.tls != nil {

@@ -110,7 +110,7 @@ func (p *Passive) match(pt *port, conn net.Conn) (reason string) {
 	if err != nil {
 		return "no TLS"
 	}
-	raw.replay = hello
+	raw.in = hello
 
 	e, ticket, reason := p.byHello(pt, remote, tickets)
 	if e == nil {
