@@ -25,7 +25,7 @@ func (u *upload) fill() (eof bool, err error) {
 				break
 			}
 			enough := int64(n) >= u.smallest()
-			grown, err := l.grow(u.ctx, min(int64(n)+max(chunk, int64(n)/4), limit), !enough)
+			grown, err := l.grow(u.ctx, min(larger(int64(n)), limit), !enough)
 			if err != nil {
 				return false, err
 			}
@@ -57,6 +57,15 @@ func (u *upload) fill() (eof bool, err error) {
 		return true, nil
 	}
 	return false, err
+}
+
+// larger is the capacity that follows on n bytes: a quarter more, and whole megabytes once there are two, which can be had at once.
+func larger(n int64) int64 {
+	const whole = 2 << 20
+	if n += max(chunk, n/4); n > whole {
+		n = (n + whole - 1) / whole * whole
+	}
+	return n
 }
 
 // quickRate is how many bytes a second an upload must bring to get buffers whole, or an eighth of the Budget at once where they are larger.

@@ -24,6 +24,7 @@ type slab struct {
 	class    int   // power of two that mem can grow to
 	extent   int64 // bytes that a lease has now
 	resident int64 // bytes that have been used
+	huge     int64 // bytes of mem that may be in huge pages
 }
 
 // rest is what the process pays for though no lease has it.
