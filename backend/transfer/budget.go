@@ -37,6 +37,7 @@ type Budget struct {
 	overdrawn int       // how many draw beyond the size and are not late
 	out       int       // overdrafts that have not been returned
 	waiters   []*waiter // in order of arrival
+	floor     int64     // bytes in small buffers when the first of them came
 
 	idle   int64                  // bytes that the process has and nobody uses
 	free   [bits.UintSize][]*slab // that nobody has, by power of two
@@ -101,6 +102,9 @@ func (b *Budget) heavy(n int64) int64 {
 	return n
 }
 
+// small is the bytes in small buffers. mu is held.
+func (b *Budget) small() int64 { return b.used - b.large - b.fixed }
+
 // fits reports whether a demand can be met within limit bytes. Where no buffer is out, any can. mu is held.
 func (b *Budget) fits(d demand, limit int64) bool {
 	if b.used == b.fixed {
@@ -125,6 +129,9 @@ func (b *Budget) try(d demand, limit int64) bool {
 func (b *Budget) wait(ctx context.Context, d demand) (*overdraft, error) {
 	w := &waiter{demand: d, granted: make(chan *overdraft, 1)}
 	b.mu.Lock()
+	if len(b.waiters) == 0 {
+		b.floor = b.small()
+	}
 	b.waiters = append(b.waiters, w)
 	b.serve()
 	b.mu.Unlock()
@@ -163,21 +170,21 @@ func (b *Budget) give(d demand, o *overdraft, s *slab) {
 	}
 }
 
-// serve grants what can be granted, in order of arrival, and reports whether there was anything. Where one must wait, what stands behind it and is small may
-// have the eighth of the size that large ones leave alone. mu is held.
+// serve grants what can be granted, in order of arrival, and reports whether there was anything. Where large ones must wait, what stands behind
+// them and is small may have an eighth of the size more than small ones had when the queue began. mu is held.
 func (b *Budget) serve() (served bool) {
-	blocked := false
+	blocked, closed := false, false
 	for i := 0; i < len(b.waiters); {
 		d := b.waiters[i].demand
 		ok := b.fits(d, b.size)
 		if blocked {
-			ok = ok && d.size <= b.little && b.used-b.large-b.fixed+d.size-d.held <= b.size/8
+			ok = ok && !closed && d.size <= b.little && b.small()+d.size-d.held <= b.floor+b.size/8
 		}
 		if ok {
 			b.grant(i, nil)
 			served = true
 		} else {
-			blocked = true
+			blocked, closed = true, closed || d.size <= b.little
 			i++
 		}
 	}

@@ -133,6 +133,46 @@ func TestBudgetOverdraft(t *testing.T) {
 	})
 }
 
+// Small uploads pass a large one that must wait, however many small buffers there were before, but only so many.
+func TestBudgetSmallPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 64 << 20
+		b := NewBudget(size, 0)
+		var idle []*lease // downloads whose clients read nothing
+		for range size / 8 / chunk {
+			idle = append(idle, b.tryLease(chunk, 0))
+		}
+		hog, err := b.admit(t.Context(), demand{size: size / 4 * 3}, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		large := make(chan *lease, 1)
+		go func() { l, _ := b.admit(t.Context(), demand{size: size / 2}, size); large <- l }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var passed []*lease
+		for {
+			l, err := b.admit(ctx, demand{size: chunk}, size)
+			if err != nil {
+				break
+			}
+			passed = append(passed, l)
+		}
+		if len(passed) != size/8/chunk || len(large) > 0 {
+			t.Errorf("%d have passed, want %d", len(passed), size/8/chunk)
+		}
+		hog.free()
+		(<-large).free()
+		for _, l := range append(idle, passed...) {
+			l.free()
+		}
+		if b.Used() != 0 {
+			t.Errorf("%d bytes left", b.Used())
+		}
+	})
+}
+
 func TestBudgetWaitCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(100, 0)
