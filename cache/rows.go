@@ -47,10 +47,12 @@ func (s rows) behind(key string) iter.Seq[backend.Entry] {
 	return func(yield func(backend.Entry) bool) {
 		for _, text := range s.stretches[max(0, s.stretch(key)):] {
 			for r := (unpacker{text: text}); r.text != ""; {
-				e := r.next()
+				has := r.head()
 				if string(r.key) <= key {
+					r.rest(has, false)
 					continue
 				}
+				e := r.rest(has, true)
 				e.Key = string(r.key)
 				if !yield(e) {
 					return
@@ -68,12 +70,17 @@ func (s rows) find(key string) (e backend.Entry, ok bool) {
 	}
 	var room [256]byte
 	for r := (unpacker{text: s.stretches[i], key: room[:0]}); r.text != ""; {
-		if e = r.next(); string(r.key) >= key {
+		has := r.head()
+		found := string(r.key) == key
+		if e = r.rest(has, found); found {
 			e.Key = key
-			return e, string(r.key) == key
+			return e, true
+		}
+		if string(r.key) > key {
+			break
 		}
 	}
-	return e, false
+	return backend.Entry{}, false
 }
 
 // set returns the rows with e among them, in place of one with its key.
@@ -105,7 +112,7 @@ func (s rows) change(key string, edit func(few []backend.Entry, i int, found boo
 	if at < len(s.stretches) {
 		to++
 		for r := (unpacker{text: s.stretches[at]}); r.text != ""; {
-			e := r.next()
+			e := r.rest(r.head(), true)
 			e.Key = string(r.key)
 			few = append(few, e)
 		}
@@ -232,9 +239,8 @@ func (r *unpacker) head() (has byte) {
 	return has
 }
 
-// next reads a row. Its key is not in it, but in r.key.
-func (r *unpacker) next() (e backend.Entry) {
-	has := r.head()
+// rest reads what is behind the key of a row, which is in r.key. Of a row that is not wanted it makes no maps.
+func (r *unpacker) rest(has byte, wanted bool) (e backend.Entry) {
 	e.Prefix, e.Partial, e.Archived = has&isPrefix != 0, has&isPartial != 0, has&isArchived != 0
 	e.Size, e.ETag = r.varint(), r.string()
 	if has&hasUpdated != 0 {
@@ -249,18 +255,22 @@ func (r *unpacker) next() (e backend.Entry) {
 	if has&hasMaps == 0 {
 		return e
 	}
-	if n := r.number(); n > 0 {
+	n := r.number()
+	if wanted && n > 0 {
 		e.Metadata = make(map[string]string, n)
-		for range n {
-			k := r.string()
-			e.Metadata[k] = r.string()
+	}
+	for range n {
+		if k, v := r.string(), r.string(); wanted {
+			e.Metadata[k] = v
 		}
 	}
-	if n := r.number(); n > 0 {
+	n = r.number()
+	if wanted && n > 0 {
 		e.Checksums = make(map[string][]byte, n)
-		for range n {
-			k := r.string()
-			e.Checksums[k] = []byte(r.string())
+	}
+	for range n {
+		if k, v := r.string(), r.string(); wanted {
+			e.Checksums[k] = []byte(v)
 		}
 	}
 	return e

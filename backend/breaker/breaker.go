@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -66,6 +67,8 @@ func New(cfg Config) *Breaker {
 var (
 	errGone = errors.New("nobody waits for the answer")
 	errBusy = errors.New("the store throttles")
+	errLate = errors.New("no answer for as long as a pause")
+	errNone = errors.New("no outcome")
 )
 
 // Do sends a request, unless the store has a pause: then its error wraps backend.ErrPaused. A request whose context has ended says
@@ -81,16 +84,23 @@ func (b *Breaker) Do(r *http.Request, send func(*http.Request) (*http.Response, 
 		}
 		return nil, pausedError{fmt.Errorf("%w: %w", backend.ErrPaused, err)}
 	}
+	var once sync.Once
+	outcome := func(err error) { once.Do(func() { done(err) }) }
+	defer outcome(errNone) // of a panic
+	if b.circuit.State() == gobreaker.StateHalfOpen {
+		// The one that is tried keeps all others waiting. A large part may take its time, but is then no reason not to try another.
+		defer time.AfterFunc(pause, func() { outcome(errLate) }).Stop()
+	}
 	resp, err := send(r)
 	switch {
 	case err != nil && r.Context().Err() != nil:
-		done(errGone)
+		outcome(errGone)
 	case err != nil:
-		done(err)
+		outcome(err)
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusServiceUnavailable:
-		done(errBusy)
+		outcome(errBusy)
 	default:
-		done(nil)
+		outcome(nil)
 	}
 	return resp, err
 }

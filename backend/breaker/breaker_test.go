@@ -94,6 +94,43 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// The one request that is tried behind a pause does not keep the others waiting for ever: not if it is stuck, and not if it panics.
+func TestPauseStuck(t *testing.T) {
+	for _, name := range []string{"stuck", "panic"} {
+		bubble(t, func(t *testing.T, s *store) {
+			s.status = http.StatusServiceUnavailable
+			s.fail(t.Context(), failures)
+			time.Sleep(pause + time.Second)
+			s.status = http.StatusOK
+			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://store.test", nil)
+			free := make(chan bool)
+			go func() {
+				defer close(free)
+				defer func() { _ = recover() }()
+				_, _ = s.b.Do(r, func(*http.Request) (*http.Response, error) {
+					if name == "panic" {
+						panic(name)
+					}
+					time.Sleep(time.Hour)
+					return nil, errors.New("connection reset")
+				})
+			}()
+			synctest.Wait()
+			if err := s.ask(t.Context()); !errors.Is(err, backend.ErrPaused) {
+				t.Errorf("%s: %v beside the one that is tried", name, err)
+			}
+			time.Sleep(2*pause + time.Second)
+			if err := s.ask(t.Context()); err != nil {
+				t.Errorf("%s: %v afterwards", name, err)
+			}
+			<-free
+			if err := s.ask(t.Context()); err != nil {
+				t.Errorf("%s: %v at last", name, err)
+			}
+		})
+	}
+}
+
 // What others do not wait out for long, and what is no failure, changes nothing.
 func TestNoPause(t *testing.T) {
 	for name, run := range map[string]func(ctx context.Context, s *store){
