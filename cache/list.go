@@ -20,7 +20,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 	}
 	return func(yield func(backend.Entry, error) bool) {
 		r := run{store: s, ctx: ctx, listing: id{s.space, prefix}, at: opts.After, limit: opts.Limit, yield: yield}
-		for r.step() {
+		for r.step() { //nolint:contextcheck // it is in r
 		}
 	}
 }

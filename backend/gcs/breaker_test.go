@@ -31,7 +31,7 @@ func TestBreaker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 		server := &busy{}
 		s.wire.base, s.wire.breaker = server, breaker.New(breaker.Config{})
 		for name, call := range map[string]func() error{

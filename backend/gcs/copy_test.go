@@ -261,9 +261,8 @@ func TestMoveRequests(t *testing.T) {
 	for status, again := range map[int]bool{400: true, 404: false, 405: false, 501: false} {
 		s := c.open(Config{})
 		c.fail(always("move", fault{status: status}))
-		asked := 0
 		for try := range 2 {
-			asked = len(c.calls("move"))
+			asked := len(c.calls("move"))
 			if _, err := s.Move(ctx, "c", "b", backend.MoveOptions{SrcETag: b.ETag}); !errors.Is(err, backend.ErrUnsupported) {
 				t.Errorf("%d: %v, want ErrUnsupported", status, err)
 			}

@@ -146,7 +146,7 @@ func TestLogin(t *testing.T) {
 			if err := s.connect(t.Context(), creds); err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			if err := s.Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}

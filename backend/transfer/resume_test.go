@@ -131,10 +131,6 @@ func TestRefusedKeepsNothing(t *testing.T) {
 	wantOnly(t, s)
 }
 
-type readFunc func([]byte) (int, error)
-
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
-
 // A store that lacks conditional writes gets no records.
 func TestNoConditions(t *testing.T) {
 	caps := mem.DefaultCaps()

@@ -199,7 +199,7 @@ func (u *upload) run(ctx context.Context) (backend.Object, error) {
 		return backend.Object{}, fmt.Errorf("%d bytes: %w", u.head+u.opts.Size, backend.ErrTooLarge)
 	}
 	for {
-		eof, err := u.fill()
+		eof, err := u.fill() //nolint:contextcheck // what waits for memory waits under u.ctx
 		if err != nil {
 			return backend.Object{}, err
 		}

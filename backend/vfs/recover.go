@@ -56,7 +56,7 @@ func Recover(ctx context.Context, store backend.Store, engine *transfer.Engine) 
 		}
 		e.mine = strings.HasPrefix(e.journal.Owner, engine.Owner()+".")
 		_, at := running.Load(e.journal.Owner)
-		e.dead = engine.Dead(store, backend.Object{Key: row.Key, ETag: e.object.ETag}, e.journal.Owner) && !(e.mine && at)
+		e.dead = engine.Dead(store, backend.Object{Key: row.Key, ETag: e.object.ETag}, e.journal.Owner) && (!e.mine || !at)
 		found = append(found, e)
 	}
 	var g errgroup.Group

@@ -98,14 +98,16 @@ func serveStore(t *testing.T, store backend.Store, memory int64) (begin func(com
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		conn.Close()
+		_ = conn.Close()
 		if err := server.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		passive.Close()
+		if err := passive.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 	do := func(command string, code int) {
 		t.Helper()
