@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/backend"
+	"sluice/backend/idle"
 )
 
 const (
@@ -24,14 +25,8 @@ const (
 func newClient(patience time.Duration) *http.Client {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &conn{c, patience}, nil
-		},
+		Proxy:        http.ProxyFromEnvironment,
+		DialContext:  idle.Dial(dialer.DialContext, patience, stall),
 		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, // a part must not pay for a new connection
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 30 * time.Second, ExpectContinueTimeout: time.Second,
 		DisableCompression: true, // what is stored is what is read
@@ -39,23 +34,6 @@ func newClient(patience time.Duration) *http.Client {
 	}
 	t.Protocols.SetHTTP1(true) // HTTP/2 would send the parts that overlap over one connection
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-}
-
-// conn is a connection that breaks when nothing moves on it. What is written moves it too: a long upload is answered late.
-type conn struct {
-	net.Conn
-	patience time.Duration
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(c.patience)) // fails where Read does
-	return c.Conn.Read(p)
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(stall)) // fails where Write does
-	_ = c.SetReadDeadline(time.Now().Add(c.patience))
-	return c.Conn.Write(p)
 }
 
 var (

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,43 +65,6 @@ func TestStalledBody(t *testing.T) {
 			t.Errorf("after the end of the context: %v", err)
 		}
 		_ = r.Close()
-	})
-}
-
-// TestStalledConnection: a connection on which nothing moves breaks; writing moves it.
-func TestStalledConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		defer near.Close()
-		defer far.Close()
-		c := &conn{near, patience}
-		start := time.Now()
-		done := make(chan time.Duration)
-		go func() {
-			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("Read: %v", err)
-			}
-			done <- time.Since(start)
-		}()
-		go func() {
-			for range 10 {
-				time.Sleep(50 * time.Second)
-				_, _ = far.Read(make([]byte, 1)) // what was written
-			}
-		}()
-		for range 10 {
-			if _, err := c.Write([]byte("x")); err != nil {
-				t.Errorf("Write: %v", err)
-			}
-		}
-		wrote := time.Since(start)
-		if took := <-done; took < wrote+patience-stall || took > wrote+patience {
-			t.Errorf("written for %v, given up after %v", wrote, took)
-		}
-		start = time.Now()
-		if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != stall {
-			t.Errorf("Write that nobody takes: %v after %v", err, time.Since(start))
-		}
 	})
 }
 

@@ -8,14 +8,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"hash/crc32"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -206,41 +204,6 @@ func TestCombine(t *testing.T) {
 		want := crc32.Checksum(append(a[:len(a):len(a)], b...), castagnoli)
 		if got := combine(crc32.Checksum(a, castagnoli), crc32.Checksum(b, castagnoli), int64(len(b))); got != want {
 			t.Errorf("%08x, want %08x", got, want)
-		}
-	})
-}
-
-// TestConn: a connection on which nothing moves fails; an answer is awaited for as long as the request moves.
-func TestConn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		defer there.Close()
-		c := &conn{Conn: here, idle: time.Minute}
-		defer c.Close()
-		answered := make(chan error)
-		go func() {
-			_, err := c.Read(make([]byte, 1))
-			answered <- err
-		}()
-		for range 5 {
-			time.Sleep(50 * time.Second)
-			go func() { _, _ = there.Read(make([]byte, 1)) }()
-			if _, err := c.Write([]byte("x")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := there.Write([]byte("y")); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-answered; err != nil {
-			t.Errorf("the answer to a slow request: %v", err)
-		}
-		var stalled net.Error
-		if _, err := c.Read(make([]byte, 1)); !errors.As(err, &stalled) || !stalled.Timeout() {
-			t.Errorf("Read from a silent server: %v", err)
-		}
-		if _, err := c.Write([]byte("x")); !errors.As(err, &stalled) || !stalled.Timeout() {
-			t.Errorf("Write to a deaf server: %v", err)
 		}
 	})
 }

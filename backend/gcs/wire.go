@@ -7,26 +7,21 @@ import (
 	"time"
 
 	"sluice/backend/breaker"
+	"sluice/backend/idle"
 )
 
-// usualIdle is how long a connection may stand still in the middle of a request, unless the configuration says otherwise.
-const usualIdle = 2 * time.Minute
+// usualStall is how long a connection may stand still in the middle of a request, unless the configuration says otherwise.
+const usualStall = 2 * time.Minute
 
 // newTransport is what requests travel over. HTTP/2 would send the parts that overlap over one connection.
-func newTransport(idle time.Duration, guard *breaker.Breaker) *transport {
-	if idle <= 0 {
-		idle = usualIdle
+func newTransport(stall time.Duration, guard *breaker.Breaker) *transport {
+	if stall <= 0 {
+		stall = usualStall
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &conn{Conn: c, idle: idle}, nil
-		},
+		Proxy:        http.ProxyFromEnvironment,
+		DialContext:  idle.Dial(dialer.DialContext, stall, stall),
 		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, // a part must not pay for a new connection
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
 		DisableCompression: true, Protocols: new(http.Protocols),
@@ -41,27 +36,6 @@ func sameHost(req *http.Request, via []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
 	return nil
-}
-
-// conn is a connection that fails when nothing moves on it for idle. What is written counts for the reads too, since an answer may be
-// awaited for as long as its request takes to send.
-type conn struct {
-	net.Conn
-	idle time.Duration
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(c.idle)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
 }
 
 // watch is what one operation wants to know of its requests, or to have in them.

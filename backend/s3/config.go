@@ -20,6 +20,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"sluice/backend/breaker"
+	"sluice/backend/idle"
 )
 
 // Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
@@ -97,8 +98,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = time.Minute
 	}
-	client := awshttp.NewBuildableClient().WithReadTimeout(cfg.Timeout).WithTransportOptions(func(t *http.Transport) {
-		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024 // a part must not pay for a new connection
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.DialContext = idle.Dial(t.DialContext, cfg.Timeout, cfg.Timeout) // the SDK's own read timeout ends a part that takes that long to send
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024                 // a part must not pay for a new connection
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetHTTP1(true) // HTTP/2 would send the parts that overlap over one connection
 		if roots != nil {
