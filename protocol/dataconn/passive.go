@@ -36,7 +36,7 @@ type Config struct {
 	// HandshakeTimeout bounds the TLS handshake of a data connection from its first byte on, and how long a stranger may
 	// stay silent; default 10 s.
 	HandshakeTimeout time.Duration
-	// PortTimeout is how long Expect waits for a port on which the client address has nothing pending; default 10 s.
+	// PortTimeout is how long Expect waits for a port on which the client address has nothing pending; default 30 s.
 	PortTimeout time.Duration
 
 	Listen func(network, address string) (net.Listener, error) // nil: TCP with keepalive
@@ -82,7 +82,7 @@ func Listen(ctx context.Context, cfg Config) (*Passive, error) {
 		cfg.HandshakeTimeout = 10 * time.Second
 	}
 	if cfg.PortTimeout <= 0 {
-		cfg.PortTimeout = 10 * time.Second
+		cfg.PortTimeout = 30 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

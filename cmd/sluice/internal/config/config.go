@@ -33,7 +33,7 @@ func Default() *Config {
 		Passive: Passive{Ports: Ports{21000, 21007}, Address: "auto", Match: "auto"},
 		Timeouts: Timeouts{
 			Login: time.Minute, Idle: 5 * time.Minute, Connect: 30 * time.Second, Handshake: 10 * time.Second,
-			Stall: 2 * time.Minute, Port: 10 * time.Second,
+			Stall: 2 * time.Minute, Port: 30 * time.Second,
 		},
 		TLS:      TLS{Required: true, MinVersion: "1.2", CloseNotify: "strict", CCC: "off"},
 		Transfer: Transfer{Compression: true, Resume: 24 * time.Hour, RenameLimit: 100_000},
@@ -58,7 +58,7 @@ type Timeouts struct {
 	Connect   time.Duration `yaml:"connect"`   // for a data connection to come; default 30 s
 	Handshake time.Duration `yaml:"handshake"` // of TLS on a data connection; default 10 s
 	Stall     time.Duration `yaml:"stall"`     // without a byte moving on a data connection; default 2 min
-	Port      time.Duration `yaml:"port"`      // for a passive port to become free; default 10 s
+	Port      time.Duration `yaml:"port"`      // for a passive port to become free; default 30 s
 }
 
 // Passive are the data connections that clients open.
