@@ -90,6 +90,7 @@ func (c *ftpClient) upload(name string, data io.Reader) (*tls.Conn, *net.TCPConn
 // TestE2ECutOff cuts uploads in every way that a client or a network can, where they cannot be resumed. The client hears 426
 // if it listens; nothing is published; an older file of that name stays; and the store holds no half of an upload.
 func TestE2ECutOff(t *testing.T) {
+	t.Parallel()
 	stores(t, func(t *testing.T, d *daemon) {
 		old := func() *ftpClient {
 			c := d.dial()

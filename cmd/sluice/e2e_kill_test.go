@@ -36,23 +36,21 @@ func TestE2EKill(t *testing.T) {
 		must(t, err)
 	}
 	t.Logf("SLUICE_TEST_SEED=%d", seed)
-	g := versitygw.Start(t)
-	store, err := s3.Open(t.Context(), s3.Config{
-		Bucket: g.Bucket, Region: "us-east-1", Endpoint: g.Endpoint, PathStyle: true, AccessKey: g.AccessKey, SecretKey: g.SecretKey,
-	})
-	must(t, err)
-	k := &killer{daemon: start(t, g), store: store, rand: rand.New(rand.NewPCG(seed, 0))}
-	for _, part := range []struct {
+	for i, part := range []struct {
 		name string
-		run  func(kills int)
+		run  func(k *killer, kills int)
 		n    int
-	}{{"rename", k.renames, 25}, {"small uploads", k.uploads, 15}, {"large uploads", k.large, 10}} {
+	}{{"rename", (*killer).renames, 25}, {"small uploads", (*killer).uploads, 15}, {"large uploads", (*killer).large, 10}} {
 		t.Run(part.name, func(t *testing.T) {
-			k.t = t
-			part.run(part.n)
+			t.Parallel() // each with a bucket of its own
+			g := versitygw.Start(t)
+			store, err := s3.Open(t.Context(), s3.Config{
+				Bucket: g.Bucket, Region: "us-east-1", Endpoint: g.Endpoint, PathStyle: true, AccessKey: g.AccessKey, SecretKey: g.SecretKey,
+			})
+			must(t, err)
+			part.run(&killer{daemon: start(t, g), store: store, rand: rand.New(rand.NewPCG(seed, uint64(i)))}, part.n)
 		})
 	}
-	k.t = t
 }
 
 // killer kills a daemon and looks into its bucket.

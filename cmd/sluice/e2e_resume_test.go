@@ -96,6 +96,7 @@ func (d *daemon) whole(name, sum string) {
 // TestE2EResumeCut cuts uploads and goes on: what came is there to its user to the last byte, and to nobody else; the
 // older file stays until the new one is whole.
 func TestE2EResumeCut(t *testing.T) {
+	t.Parallel()
 	stores(t, func(t *testing.T, d *daemon) {
 		for _, size := range []int64{1000, 2 << 20, 30<<20 + 5} {
 			t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -148,6 +149,7 @@ func TestE2EResumeCut(t *testing.T) {
 
 // TestE2EResumeKilledClient kills curl and lftp in the middle of an upload; the next one goes on, by APPE and by REST.
 func TestE2EResumeKilledClient(t *testing.T) {
+	t.Parallel()
 	path, sum := randomFile(t, 100<<20)
 	stores(t, func(t *testing.T, d *daemon) {
 		for name, client := range map[string]func(again bool) *exec.Cmd{
@@ -180,6 +182,7 @@ func TestE2EResumeKilledClient(t *testing.T) {
 // TestE2EResumeKilledServer kills the program itself in the middle of an upload. Started anew, or as another replica on the
 // same store, it has kept the parts that the store had.
 func TestE2EResumeKilledServer(t *testing.T) {
+	t.Parallel()
 	path, sum := randomFile(t, 100<<20)
 	stores(t, func(t *testing.T, d *daemon) {
 		other := d.replica()
@@ -225,6 +228,7 @@ func TestE2EResumeDrained(t *testing.T) {
 
 // TestE2EResumeDropped: what the user deletes, or begins anew, is not kept; what he aborts is.
 func TestE2EResumeDropped(t *testing.T) {
+	t.Parallel()
 	stores(t, func(t *testing.T, d *daemon) {
 		for _, size := range []int64{1000, 30 << 20} {
 			c := d.dial()
