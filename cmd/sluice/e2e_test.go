@@ -88,12 +88,14 @@ func stores(t *testing.T, f func(t *testing.T, d *daemon), edits ...edit) {
 	}
 }
 
-// onDisk runs a test over the stores that keep their objects on disk, where there is room for large ones, one after the other.
-func onDisk(t *testing.T, f func(t *testing.T, d *daemon), edits ...edit) {
-	for _, name := range []string{"file", "s3"} {
+// inTurn runs a test over kinds of store one after the other: what depends on time would not bear company.
+func inTurn(t *testing.T, kinds []string, f func(t *testing.T, d *daemon), edits ...edit) {
+	for _, name := range kinds {
 		t.Run(name, func(t *testing.T) { f(t, starts[name](t, edits...)) })
 	}
 }
+
+var everywhere = []string{"file", "s3", "gcs"}
 
 // starts run the program on a store of its own, by the kind of store.
 var starts = map[string]func(t *testing.T, edits ...edit) *daemon{
