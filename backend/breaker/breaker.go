@@ -67,7 +67,6 @@ func New(cfg Config) *Breaker {
 var (
 	errGone = errors.New("nobody waits for the answer")
 	errBusy = errors.New("the store throttles")
-	errLate = errors.New("no answer for as long as a pause")
 	errNone = errors.New("no outcome")
 )
 
@@ -85,11 +84,17 @@ func (b *Breaker) Do(r *http.Request, send func(*http.Request) (*http.Response, 
 		return nil, pausedError{fmt.Errorf("%w: %w", backend.ErrPaused, err)}
 	}
 	var once sync.Once
-	outcome := func(err error) { once.Do(func() { done(err) }) }
-	defer outcome(errNone) // of a panic
+	late := false
+	outcome := func(err error) {
+		once.Do(func() { done(err) })
+		if late && err == nil {
+			done(nil)
+		}
+	}
+	defer once.Do(func() { done(errNone) }) // of a panic
 	if b.circuit.State() == gobreaker.StateHalfOpen {
-		// The one that is tried keeps all others waiting. A large part may take its time, but is then no reason not to try another.
-		defer time.AfterFunc(pause, func() { outcome(errLate) }).Stop()
+		// The one that is tried keeps all others waiting. It may have much to send: another may be tried, and both may succeed.
+		defer time.AfterFunc(pause, func() { once.Do(func() { late = true; done(errGone) }) }).Stop()
 	}
 	resp, err := send(r)
 	switch {

@@ -94,6 +94,27 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// A store that has recovered, but whose requests take longer than a pause, is used again.
+func TestPauseSlow(t *testing.T) {
+	bubble(t, func(t *testing.T, s *store) {
+		s.status = http.StatusServiceUnavailable
+		s.fail(t.Context(), failures)
+		time.Sleep(pause + time.Second)
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://store.test", nil)
+		for i := range 10 {
+			if _, err := s.b.Do(r, func(*http.Request) (*http.Response, error) {
+				time.Sleep(pause + 2*time.Second)
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+			}); err != nil {
+				t.Errorf("request %d: %v", i, err)
+			}
+		}
+		if !strings.Contains(s.log.String(), "answers again") {
+			t.Errorf("the log says\n%s", s.log.String())
+		}
+	})
+}
+
 // The one request that is tried behind a pause does not keep the others waiting for ever: not if it is stuck, and not if it panics.
 func TestPauseStuck(t *testing.T) {
 	for _, name := range []string{"stuck", "panic"} {

@@ -37,7 +37,7 @@ type Budget struct {
 	overdrawn int       // how many draw beyond the size and are not late
 	out       int       // overdrafts that have not been returned
 	waiters   []*waiter // in order of arrival
-	floor     int64     // bytes in small buffers when the first of them came
+	floor     int64     // bytes in small buffers when the first of them came, less what has been returned of such since
 
 	idle   int64                  // bytes that the process has and nobody uses
 	free   [bits.UintSize][]*slab // that nobody has, by power of two
@@ -105,6 +105,14 @@ func (b *Budget) heavy(n int64) int64 {
 // small is the bytes in small buffers. mu is held.
 func (b *Budget) small() int64 { return b.used - b.large - b.fixed }
 
+// lower counts what small buffers have returned, or what has become large: were it replaced for ever, large ones would starve. Whoever has
+// passed counts like those that were there before. mu is held.
+func (b *Budget) lower(before int64) {
+	if less := before - b.small(); less > 0 {
+		b.floor = max(0, b.floor-less)
+	}
+}
+
 // fits reports whether a demand can be met within limit bytes. Where no buffer is out, any can. mu is held.
 func (b *Budget) fits(d demand, limit int64) bool {
 	if b.used == b.fixed {
@@ -154,9 +162,11 @@ func (b *Budget) wait(ctx context.Context, d demand) (*overdraft, error) {
 func (b *Budget) give(d demand, o *overdraft, s *slab) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	small := b.small()
 	b.used -= d.bytes()
 	b.fixed -= d.fixed
 	b.large -= b.heavy(d.size) - b.heavy(d.held)
+	b.lower(small)
 	if o != nil {
 		o.timer.Stop()
 		b.end(o)
@@ -171,7 +181,7 @@ func (b *Budget) give(d demand, o *overdraft, s *slab) {
 }
 
 // serve grants what can be granted, in order of arrival, and reports whether there was anything. Where large ones must wait, what stands behind
-// them and is small may have an eighth of the size more than small ones had when the queue began. mu is held.
+// them and is small may have an eighth of the size more than those have that were there when the queue began. mu is held.
 func (b *Budget) serve() (served bool) {
 	blocked, closed := false, false
 	for i := 0; i < len(b.waiters); {
@@ -251,9 +261,11 @@ func (b *Budget) grant(i int, o *overdraft) {
 }
 
 func (b *Budget) take(d demand) {
+	small := b.small()
 	b.used += d.bytes()
 	b.fixed += d.fixed
 	b.large += b.heavy(d.size) - b.heavy(d.held)
+	b.lower(small)
 	b.peak = max(b.peak, b.used)
 }
 

@@ -173,6 +173,39 @@ func TestBudgetSmallPass(t *testing.T) {
 	})
 }
 
+// A steady stream of small uploads, which hold most of the size when a large one comes, does not keep that waiting.
+func TestBudgetSmallTurnover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 64 << 20
+		b := NewBudget(size, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 2 * size / chunk {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				for ctx.Err() == nil {
+					if l, err := b.admit(ctx, demand{size: chunk}, size); err == nil {
+						time.Sleep(time.Second)
+						l.free()
+					}
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		start := time.Now()
+		l, err := b.admit(ctx, demand{size: size / 8}, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("waited for %v", took)
+		}
+		l.free()
+		cancel()
+		wg.Wait()
+	})
+}
+
 func TestBudgetWaitCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(100, 0)

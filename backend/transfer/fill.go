@@ -59,13 +59,14 @@ func (u *upload) fill() (eof bool, err error) {
 	return false, err
 }
 
-// larger is the capacity that follows on n bytes: a quarter more, and whole megabytes once there are two, which can be had at once.
+// larger is the capacity that follows on n bytes: a quarter more, and from 2 MiB on a multiple of that, a huge page each.
 func larger(n int64) int64 {
 	const whole = 2 << 20
-	if n += max(chunk, n/4); n > whole {
-		n = (n + whole - 1) / whole * whole
+	more := n + max(chunk, n/4)
+	if more < whole {
+		return more
 	}
-	return n
+	return max(more/whole, n/whole+1) * whole
 }
 
 // quickRate is how many bytes a second an upload must bring to get buffers whole, or an eighth of the Budget at once where they are larger.

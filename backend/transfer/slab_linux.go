@@ -16,12 +16,17 @@ const hugePage = 2 << 20
 // pages are only where all of one is held: elsewhere more would be resident than was written.
 func (s *slab) hold(p []byte, n int64) []byte {
 	if s.mem == nil {
-		size := 1 << s.class
-		mem, err := syscall.Mmap(-1, 0, size+hugePage, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+		size, skip := 1<<s.class, 0
+		if size >= hugePage {
+			skip = hugePage
+		}
+		mem, err := syscall.Mmap(-1, 0, size+skip, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
 		if err == nil {
-			skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(mem))) % hugePage)
+			_ = syscall.Madvise(mem, syscall.MADV_NOHUGEPAGE) // of all, so that neighbours are one area to the kernel; one without huge pages does not know it
+			if skip > 0 {
+				skip = int(-uintptr(unsafe.Pointer(unsafe.SliceData(mem))) % hugePage)
+			}
 			s.mem, s.mapped = mem[skip:skip+size], true
-			_ = syscall.Madvise(s.mem, syscall.MADV_NOHUGEPAGE) // a kernel without huge pages does not know it
 		}
 	}
 	if huge := n / hugePage * hugePage; s.mapped && huge > s.huge {
@@ -36,7 +41,9 @@ func (s *slab) trim() {
 	page := int64(os.Getpagesize())
 	if from := (s.extent + page - 1) / page * page; from < s.resident {
 		if s.huge > from {
-			_ = syscall.Madvise(s.mem[from:], syscall.MADV_NOHUGEPAGE)
+			if syscall.Madvise(s.mem[from:], syscall.MADV_NOHUGEPAGE) != nil {
+				return
+			}
 			s.huge = from / hugePage * hugePage
 		}
 		if syscall.Madvise(s.mem[from:], syscall.MADV_DONTNEED) != nil {

@@ -14,15 +14,9 @@ import (
 // ReadDir implements FS. Where the user may not list but mounts lie below, it yields those.
 func (t *Tree) ReadDir(ctx context.Context, name string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		b := t.blend(ctx, name, yield)
-		defer func() {
-			cancel()
-			_ = b.wait()
-		}()
-		err := t.readDir(ctx, name, b.add)
-		if e := b.wait(); err == nil {
-			err = e
+		b, err := t.blend(ctx, name, yield)
+		if err == nil {
+			err = t.readDir(ctx, name, b.add)
 		}
 		if err != nil {
 			b.send(Info{}, fmt.Errorf("list %s: %w", name, err))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -137,40 +136,21 @@ type blend struct {
 	partials []transfer.Partial // in order of names
 	names    []string
 	rights   Rights
-	wait     func() error // until the partials are there
-	done     bool         // yield wants no more
+	done     bool // yield wants no more
 }
 
-// blend returns what ReadDir puts between readDir and its caller. It has begun to ask for the uploads when it returns.
-func (t *Tree) blend(ctx context.Context, name string, yield func(Info, error) bool) *blend {
-	b := &blend{yield: yield, wait: func() error { return nil }}
+// blend returns what ReadDir puts between readDir and its caller.
+func (t *Tree) blend(ctx context.Context, name string, yield func(Info, error) bool) (*blend, error) {
+	b := &blend{yield: yield}
 	n, err := t.resolve(name)
 	if err != nil || n.mount == nil || t.resume <= 0 || n.allow(List) != nil || !n.store().Caps().Conditional {
-		return b // readDir says so itself
+		return b, nil //nolint:nilerr // readDir says so itself
 	}
-	asked := make(chan struct{})
-	b.rights, b.wait = n.rights(), func() error {
-		<-asked
-		return err
-	}
-	go func() {
-		defer close(asked)
-		defer func() {
-			if p := recover(); p != nil { // nobody else could
-				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-			}
-		}()
-		err = b.ask(ctx, t, n)
-	}()
-	return b
-}
-
-// ask gets those of the uploads that are in a directory.
-func (b *blend) ask(ctx context.Context, t *Tree, n node) error {
 	all, err := t.engine.Partials(ctx, n.store(), t.user)
 	if err != nil {
-		return err
+		return b, err
 	}
+	b.rights = n.rights()
 	here := func(p transfer.Partial) string {
 		base, ok := strings.CutPrefix(p.Name, n.dir())
 		if !ok || checkSegment(base) != nil || strings.Contains(base, "/") {
@@ -184,16 +164,13 @@ func (b *blend) ask(ctx context.Context, t *Tree, n node) error {
 		b.names = append(b.names, here(p))
 	}
 	b.partials = all
-	return nil
+	return b, nil
 }
 
 // add takes an entry of the directory.
 func (b *blend) add(info Info, err error) bool {
 	if err != nil {
 		return b.send(info, err)
-	}
-	if b.wait() != nil {
-		return false // ReadDir says so
 	}
 	for len(b.partials) > 0 && order(b.names[0], info.Name) <= 0 {
 		p, name := b.partials[0], b.names[0]

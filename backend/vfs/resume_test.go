@@ -4,7 +4,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"sluice/backend/mem"
@@ -54,31 +53,6 @@ func wantClean(t *testing.T, s *mem.Store, keys ...string) {
 	if up := s.Uploads(); len(up) > 0 {
 		t.Errorf("unfinished uploads: %q", up)
 	}
-}
-
-// A listing does not wait for what was cut off before it asks for the directory.
-func TestListAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := mem.New(mem.Config{Delay: func(string, string) time.Duration { return time.Second }})
-		tree, err := New(Config{Mounts: []Mount{{Path: "/", Store: s, Rights: Full}}, Engine: transfer.New(transfer.Config{}), User: "ann", Resume: time.Hour})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fill(t, s, "a", "b")
-		start := time.Now()
-		n := 0
-		for _, err := range tree.ReadDir(t.Context(), "/") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n++; n == 1 {
-				break
-			}
-		}
-		if took := time.Since(start); took != time.Second || n != 1 {
-			t.Errorf("%d entries after %v", n, took)
-		}
-	})
 }
 
 // Who may only create cannot list, but sees and resumes what was cut off.

@@ -111,7 +111,12 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.tls == nil {
 		n, err = c.raw.Write(p)
 	} else {
-		n, err = c.raw.gather(func() (int, error) { return c.tls.Write(p) })
+		write := func() (int, error) { return c.tls.Write(p) }
+		if len(p) > record {
+			n, err = c.raw.gather(write)
+		} else {
+			n, err = write()
+		}
 	}
 	if err != nil {
 		err = cutOff(err)
@@ -147,7 +152,11 @@ func (c *Conn) Close() error {
 
 // Abort ends the connection at once and without close_notify, so that the client cannot take what it has got for the
 // whole. It may be called at any time and from any goroutine.
-func (c *Conn) Abort() { abort(c.raw.Conn) }
+func (c *Conn) Abort() {
+	c.raw.aborted.Store(true)
+	c.raw.stand()
+	abort(c.raw.Conn)
+}
 
 func abort(conn net.Conn) {
 	if c := tcpConn(conn); c != nil {

@@ -120,10 +120,43 @@ func TestGatheredWrites(t *testing.T) {
 	if _, err := c.Write([]byte("close_notify")); !errors.Is(err, errBroken) {
 		t.Errorf("%v behind a gap", err)
 	}
-	if k, err := c.gather(func() (int, error) { return c.Write([]byte("more")) }); err == nil || k != 4 {
+	if k, err := c.gather(func() (int, error) { return c.Write([]byte("more")) }); err == nil || k != 0 {
 		t.Errorf("%d, %v behind a gap", k, err)
 	}
 	if len(n.sent) != 5 {
 		t.Errorf("%d writes", len(n.sent))
+	}
+}
+
+// TestBuffersAreFew: who stalls keeps a buffer, and there are only so many; they come back when a connection is given up, and whoever
+// finds none goes on without.
+func TestBuffersAreFew(t *testing.T) {
+	most := bulks.most.Load()
+	bulks.most.Store(bulks.taken.Load() + 2)
+	defer bulks.most.Store(most)
+	before := bulks.taken.Load()
+	var conns []*rawConn
+	for range 3 {
+		c := &rawConn{Conn: &network{waiting: noise(3 * bulkFrom)}}
+		conns = append(conns, c)
+		for c.received < 2*bulkFrom {
+			if _, err := c.Read(make([]byte, record+512)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if conns[0].bulk == nil || conns[1].bulk == nil || conns[2].bulk != nil {
+		t.Error("the buffers are with the wrong ones")
+	}
+	for _, c := range conns {
+		c.aborted.Store(true)
+		c.stand()
+		c.stand()
+	}
+	if n := bulks.taken.Load() - before; n != 0 {
+		t.Errorf("%d are not given back", n)
+	}
+	if !conns[2].sit() || bulks.taken.Load() != before {
+		t.Error("one that was given up keeps a seat")
 	}
 }
