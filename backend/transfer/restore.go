@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"sluice/backend"
@@ -25,12 +26,19 @@ func (u *upload) restore(ctx context.Context, rec record) (*tailRecord, error) {
 		}
 	}
 	whole := true
-	for _, s := range rec.Streams {
+	for i, s := range rec.Streams {
 		if !whole {
 			u.left = append(u.left, s)
 			continue
 		}
-		stream, err := u.reopen(ctx, rec, s, tail)
+		most := math.MaxInt
+		switch {
+		case s.Key == rec.Key && i > 0: // it was begun to join the segments, and has nothing but copies of them
+			most = 0
+		case i < len(rec.Streams)-1: // what is behind are such copies too
+			most = s.Given
+		}
+		stream, err := u.reopen(ctx, rec, s, most, tail)
 		if err != nil {
 			return nil, err
 		}
@@ -57,8 +65,9 @@ func (u *upload) restore(ctx context.Context, rec record) (*tailRecord, error) {
 	return tail, nil
 }
 
-// reopen finds a stream again. It is nil where the store does not know it and nothing is lost by that.
-func (u *upload) reopen(ctx context.Context, rec record, s streamRecord, tail *tailRecord) (*stream, error) {
+// reopen finds a stream again, of which most parts at most are of the file. It is nil where the store does not know it and nothing is
+// lost by that.
+func (u *upload) reopen(ctx context.Context, rec record, s streamRecord, most int, tail *tailRecord) (*stream, error) {
 	var opts backend.PutOptions
 	if s.Key == rec.Key {
 		opts = backend.PutOptions{Attributes: rec.Attributes, If: rec.If}
@@ -85,7 +94,7 @@ func (u *upload) reopen(ctx context.Context, rec record, s streamRecord, tail *t
 	recorded := expand(s.Parts)
 	for _, p := range parts {
 		i := len(found.sizes)
-		if p.Number != i+1 || slices.Contains(s.Stale, p.Number) || p.Size < u.caps.MinPart || i < len(recorded) && recorded[i] != p.Size ||
+		if i == most || p.Number != i+1 || slices.Contains(s.Stale, p.Number) || p.Size < u.caps.MinPart || i < len(recorded) && recorded[i] != p.Size ||
 			tail != nil && u.total+found.size+p.Size > tail.At {
 			break
 		}

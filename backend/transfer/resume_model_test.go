@@ -28,6 +28,7 @@ type story struct {
 	Slow     time.Duration // most that an operation takes
 	Old      bool          // there is an older file
 	Append   int           // bytes that the older file has and the upload is put behind; -1: none
+	Told     bool          // the client says how much it will send
 	Chapters []chapter
 }
 
@@ -52,6 +53,7 @@ func drawStory(t *rapid.T) story {
 		Slow:     rapid.SampledFrom([]time.Duration{0, 20 * time.Millisecond, 3 * time.Second}).Draw(t, "slow"),
 		Old:      rapid.Bool().Draw(t, "old"),
 		Append:   rapid.SampledFrom([]int{-1, -1, 0, 3, 40, 150}).Draw(t, "append"),
+		Told:     rapid.Bool().Draw(t, "told"),
 		Chapters: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) chapter {
 			return chapter{
 				Bytes: rapid.IntRange(0, 1400).Draw(t, "bytes"),
@@ -125,6 +127,9 @@ func (s story) play(t *testing.T) (faults []string) {
 				}
 			}
 			r.p = data[at:]
+			if s.Told {
+				opts.Size = int64(len(r.p))
+			}
 			if c.Bytes < len(r.p) {
 				r.p = r.p[:c.Bytes]
 			} else if i == len(chapters)-1 || c.Life > 0 {
@@ -201,6 +206,22 @@ func (s story) play(t *testing.T) (faults []string) {
 		}
 	})
 	return faults
+}
+
+// TestResumeJoining: a process is killed at each of the steps in which it joins segments. What is joined already is not counted twice.
+func TestResumeJoining(t *testing.T) {
+	for life := range int64(120) {
+		for _, appended := range []int{-1, 40} {
+			for _, told := range []bool{false, true} {
+				s := story{Size: 1170, MinPart: 20, CopyPart: true, Budget: 127, Append: appended, Told: told, Chapters: []chapter{
+					{Bytes: math.MaxInt, Life: life + 1, Pause: 20 * time.Second, Step: 50}, {Bytes: 1, Step: 50}, {Bytes: 400, Life: life/2 + 1, Fresh: true, Step: 50},
+				}}
+				if faults := s.play(t); len(faults) > 0 {
+					t.Fatalf("%+v: %q", s, faults)
+				}
+			}
+		}
+	}
 }
 
 // TestResumeStories: however often an upload is cut off or its process killed, and wherever it is resumed, the file that results is the one that
