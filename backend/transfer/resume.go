@@ -235,12 +235,14 @@ func (s *skipper) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// tailReader reads a tail. It is opened at the first Read.
+// tailReader reads a tail. It is opened at the first Read. The last bytes come only if all of it fits the store's checksum: of fewer than
+// there were no new tail is made.
 type tailReader struct {
 	ctx   context.Context // of Resume
 	store backend.Store
 	tail  tailRecord
 	body  io.ReadCloser
+	sum   *verifier // nil: there is nothing to compare with
 	n     int64
 }
 
@@ -250,13 +252,21 @@ func (t *tailReader) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("tail: %w", err)
 		}
-		t.body = body
+		t.body, t.sum = body, verify(obj)
 		if obj.Size != t.tail.Size {
 			return 0, fmt.Errorf("tail: %w", sizeError(obj.Size, t.tail.Size))
 		}
 	}
 	n, err := t.body.Read(p)
 	t.n += int64(n)
+	if t.sum != nil {
+		_, _ = t.sum.Write(p[:n])
+		if t.n == t.tail.Size && n > 0 {
+			if damaged := t.sum.check(); damaged != nil {
+				return 0, fmt.Errorf("tail: %w", damaged)
+			}
+		}
+	}
 	if err == io.EOF && t.n != t.tail.Size {
 		err = fmt.Errorf("tail: %w", sizeError(t.n, t.tail.Size))
 	}
