@@ -39,7 +39,8 @@ func (e *Engine) Append(ctx context.Context, store backend.Store, base backend.O
 	u := &upload{store: store, key: base.Key, r: r, opts: opts, base: &base, head: offset, from: offset}
 	caps := store.Caps()
 	n := 0
-	if caps.CopyPart {
+	compare := caps.CopyWhole && offset < base.Size && base.Size <= wholeHead // the store would read a range, and compare it with nothing
+	if caps.CopyPart && !compare {
 		n = cuts(caps, offset, caps.MaxParts/2)
 	}
 	switch {
