@@ -72,7 +72,7 @@ func fileSum(t *testing.T, path string) string {
 // TestE2ELargeFile moves 1 GiB up and down with curl and with lftp in bounded memory, over explicit and implicit FTPS.
 func TestE2ELargeFile(t *testing.T) {
 	path, sum := randomFile(t, gib)
-	inTurn(t, []string{"file", "s3"}, func(t *testing.T, d *daemon) { // they keep their objects on disk, where there is room
+	onDisk(t, func(t *testing.T, d *daemon) {
 		for _, implicit := range []bool{false, true} {
 			name := fmt.Sprintf("implicit=%v", implicit)
 			t.Run("curl "+name, func(t *testing.T) {
