@@ -80,10 +80,14 @@ func (s *session) siteMkdir(ctx context.Context, arg string) (wire.Reply, error)
 		if i < len(name) && name[i] != '/' {
 			continue
 		}
-		if info, err := s.account.FS.Stat(backend.AllowPartial(ctx), name[:i]); err == nil && info.Dir {
+		there := func() bool {
+			info, err := s.account.FS.Stat(backend.AllowPartial(ctx), name[:i])
+			return err == nil && info.Dir
+		}
+		if there() {
 			continue
 		}
-		if err := s.account.FS.Mkdir(ctx, name[:i]); err != nil {
+		if err := s.account.FS.Mkdir(ctx, name[:i]); err != nil && !there() { // another session may have made it meanwhile
 			return wire.Reply{}, err
 		}
 	}
