@@ -96,6 +96,12 @@ func Reclass(err, class error) error {
 	return &other
 }
 
+// Doubtful reports whether a change that failed with err, after so many tries, may be done all the same: its answer was lost, or another try
+// met what the first one has made. Of what arrived damaged it is known that it is not.
+func Doubtful(err error, tries int) bool {
+	return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrDamaged) || errors.Is(err, ErrChanged) && tries > 1
+}
+
 // NoAnswer is the class of an error that came instead of an answer, while the caller was still waiting for one.
 func NoAnswer(err error) error {
 	var op *net.OpError

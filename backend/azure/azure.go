@@ -173,11 +173,9 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	})
 	if err != nil {
 		err = unmet(opts.If, s.wrap(ctx, "put", key, err))
-		if errors.Is(err, backend.ErrChanged) && sent.Load() > 1 {
+		if backend.Doubtful(err, int(sent.Load())) {
 			sum := md5.Sum(p) // #nosec G401
-			if o, ok := s.made(ctx, key, int64(len(p)), sum[:]); ok {
-				return o, nil
-			}
+			return s.made(ctx, key, int64(len(p)), sum[:], err)
 		}
 		return backend.Object{}, err
 	}
@@ -187,11 +185,21 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	return s.written(key, int64(len(p)), quoted(r.ETag), r.LastModified, opts.Attributes), nil
 }
 
-// made looks whether a write whose answer was lost has been done: whether the object at key holds what was written, which
-// only the checksum that the service keeps can tell.
-func (s *Store) made(ctx context.Context, key string, size int64, sum []byte) (backend.Object, bool) {
-	o, p, err := s.stat(ctx, key)
-	return o, err == nil && o.Size == size && len(sum) > 0 && bytes.Equal(p.ContentMD5, sum)
+// lookTime is how long a write whose answer is not known is looked for.
+const lookTime = 30 * time.Second
+
+// made looks whether a write that failed with err has been done all the same: whether the blob at key holds what was written, which
+// only the checksum that the service keeps can tell. Where it does not, the error is err; where nobody can tell, ErrUnavailable.
+func (s *Store) made(ctx context.Context, key string, size int64, sum []byte, err error) (backend.Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	switch o, p, look := s.stat(ctx, key); {
+	case look == nil && o.Size == size && len(sum) > 0 && bytes.Equal(p.ContentMD5, sum):
+		return o, nil
+	case errors.Is(look, backend.ErrUnavailable) && !errors.Is(err, backend.ErrUnavailable):
+		return backend.Object{}, look
+	}
+	return backend.Object{}, err
 }
 
 // written is the object that a write has made, as far as it is known without asking.

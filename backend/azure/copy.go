@@ -81,9 +81,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts backend.CopyOpti
 	if err != nil {
 		err = unmet(opts.If, s.wrap(ctx, "copy", src+" to "+dst, err))
 		if errors.Is(err, backend.ErrChanged) && sent.Load() > 1 {
-			if o, ok := s.made(ctx, dst, from.Size, p.ContentMD5); ok {
-				return o, nil
-			}
+			return s.made(ctx, dst, from.Size, p.ContentMD5, err)
 		}
 		return backend.Object{}, err
 	}

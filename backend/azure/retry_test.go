@@ -21,6 +21,10 @@ func TestThrottled(t *testing.T) {
 		for _, busy := range []int{3, 7, 8} {
 			calls := 0
 			bubble(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodHead { // the look whether one has been done
+					fail(w, 404, "BlobNotFound")
+					return
+				}
 				if p := slurp(r.Body); p != "body" {
 					t.Errorf("try %d sent %q", calls, p)
 				}
@@ -198,6 +202,29 @@ func TestLostAnswers(t *testing.T) {
 			t.Errorf("Delete of what was gone: %v", err)
 		}
 	})
+}
+
+// TestLostAndSilent: of a write whose answer is lost, and whose second try meets it, nobody knows whose work it met while the service does not
+// say. A write whose every answer is lost is looked for.
+func TestLostAndSilent(t *testing.T) {
+	for _, silent := range []bool{true, false} {
+		l := &lossy{}
+		bubble(t, func(w http.ResponseWriter, r *http.Request) {
+			switch op := operation(r); {
+			case silent && r.Method == http.MethodHead:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			case !silent && l.done && op == "PUT":
+				panic("lost")
+			default:
+				l.serve(w, r)
+			}
+		}, func(t *testing.T, s *Store) {
+			o, err := s.Put(t.Context(), "k", []byte("body"), backend.PutOptions{If: backend.Condition{Absent: true}})
+			if silent && !errors.Is(err, backend.ErrUnavailable) || !silent && (err != nil || o.Size != 4) {
+				t.Errorf("silent %v: %+v, %v", silent, o, err)
+			}
+		})
+	}
 }
 
 // TestCommitLosesEveryAnswer: where the last answer is lost too, the list of blocks tells what has become of the commit.

@@ -218,7 +218,10 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	if err != nil {
 		err = unmet(u.opts.If, u.store.wrap(ctx, "commit", u.key, err))
 		// The answer may have been lost, and a second try have met what the first has done.
-		if !errors.Is(err, backend.ErrUnavailable) && !errors.Is(err, backend.ErrChanged) || !u.committed(ctx, blocks) {
+		if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrChanged) {
+			err = u.committed(ctx, blocks, err)
+		}
+		if err != nil {
 			return backend.Object{}, err
 		}
 		etag, updated = "", nil
@@ -261,10 +264,22 @@ func (u *upload) whole(n int) (blocks []string, size int64, err error) {
 	return blocks, size, nil
 }
 
-// committed reports whether the blob is made of these blocks. No other upload has blocks of their names.
-func (u *upload) committed(ctx context.Context, blocks []string) bool {
-	r, err := u.store.blob(u.key).GetBlockList(ctx, blockblob.BlockListTypeCommitted, nil)
-	return err == nil && len(blocks) > 0 && slices.EqualFunc(r.CommittedBlocks, blocks, func(b *blockblob.Block, id string) bool { return value(b.Name) == id })
+// committed looks whether a commit that failed with err has been done all the same: whether the blob is made of its blocks. No other upload has
+// blocks of their names. Where it is not, it returns err; where nobody can tell, ErrUnavailable.
+func (u *upload) committed(ctx context.Context, blocks []string, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	r, look := u.store.blob(u.key).GetBlockList(ctx, blockblob.BlockListTypeCommitted, nil)
+	if look != nil {
+		if look = u.store.wrap(ctx, "look for", u.key, look); errors.Is(look, backend.ErrUnavailable) && !errors.Is(err, backend.ErrUnavailable) {
+			return look
+		}
+		return err
+	}
+	if len(blocks) > 0 && slices.EqualFunc(r.CommittedBlocks, blocks, func(b *blockblob.Block, id string) bool { return value(b.Name) == id }) {
+		return nil
+	}
+	return err
 }
 
 // Abort implements backend.Upload. There is no call that drops uncommitted blocks without writing the blob: the service does

@@ -39,16 +39,15 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	a, err := u.store.compose(watched(ctx, &w), under(u.store.handle(u.key), u.opts.If), names, u.store.describeAs(u.key, u.opts.Attributes), whole)
 	if err != nil {
 		err = u.store.wrap(ctx, "commit", u.key, err)
-		// A lost answer, or another try that found its own object there: it may be done all the same.
-		lost := errors.Is(err, backend.ErrUnavailable) || w.tries > 1 && (errors.Is(err, backend.ErrChanged) || errors.Is(err, backend.ErrNotExist))
-		var ok bool
+		// The answer may be what was damaged, and the parts are gone with what has been done.
+		lost := backend.Doubtful(err, w.tries) || errors.Is(err, backend.ErrDamaged) || w.tries > 1 && errors.Is(err, backend.ErrNotExist)
 		if lost && whole.checked && ctx.Err() == nil {
-			a, ok = u.store.made(ctx, u.key, whole.size, whole.sum)
+			a, err = u.store.made(ctx, u.key, whole.size, whole.sum, err)
 		}
-		if !ok {
-			if errors.Is(err, backend.ErrNotExist) { // whether that is a part or what the condition asks for
-				err = backend.Reclass(err, backend.ErrChanged)
-			}
+		if errors.Is(err, backend.ErrNotExist) { // whether that is a part or what the condition asks for
+			err = backend.Reclass(err, backend.ErrChanged)
+		}
+		if err != nil {
 			return backend.Object{}, err
 		}
 	}

@@ -72,8 +72,9 @@ func (s *Store) rewrite(ctx context.Context, dst string, from *storage.ObjectAtt
 	a, err := copier.Run(watched(ctx, &w))
 	if err != nil {
 		if class := classify(err); w.tries > 1 && dst != from.Name && (errors.Is(class, backend.ErrChanged) || errors.Is(class, backend.ErrNotExist)) {
-			if a, ok := s.made(ctx, dst, from.Size, from.CRC32C); ok && a.Created.After(from.Created) {
-				return a, nil
+			a, made := s.made(ctx, dst, from.Size, from.CRC32C, err)
+			if made != nil || a.Created.After(from.Created) {
+				return a, made
 			}
 		}
 		return nil, err

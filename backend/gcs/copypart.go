@@ -75,9 +75,7 @@ func (u *upload) relay(ctx context.Context, n int, from *storage.ObjectAttrs, of
 	w := watch{kmsKey: u.store.cfg.KMSKey}
 	a, err := u.store.compose(watched(ctx, &w), u.store.handle(u.name(n)), names, plainAttrs(), whole)
 	if err != nil && w.tries > 1 && errors.Is(classify(err), backend.ErrNotExist) { // the slices went with a lost answer
-		if a, ok := u.store.made(ctx, u.name(n), whole.size, whole.sum); ok {
-			return a, nil
-		}
+		return u.store.made(ctx, u.name(n), whole.size, whole.sum, err)
 	}
 	return a, err
 }

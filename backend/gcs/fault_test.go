@@ -100,6 +100,27 @@ func TestReadFaults(t *testing.T) {
 	}
 }
 
+// each are the faults of the requests of an operation, one after the other.
+func each(op string, faults ...fault) func(call) fault {
+	return func(c call) fault {
+		if c.op != op || c.nth > len(faults) {
+			return fault{}
+		}
+		return faults[c.nth-1]
+	}
+}
+
+// lostAndSilent loses the answer to a write, and tells nothing of what has become of it.
+func lostAndSilent(c call) fault {
+	switch {
+	case c.op == "insert" && c.nth == 1:
+		return fault{lose: true}
+	case c.op == "get":
+		return fault{status: 503}
+	}
+	return fault{}
+}
+
 // TestWriteFaults: what failed is sent again whole, and a write whose answer was lost is recognized.
 func TestWriteFaults(t *testing.T) {
 	text := bytes.Repeat([]byte("abc"), 100_000)
@@ -116,6 +137,9 @@ func TestWriteFaults(t *testing.T) {
 		"reset":                {on("insert", 1, fault{reset: true}), create, 2, nil},
 		"reset for ever":       {always("insert", fault{reset: true}), backend.PutOptions{}, 3, backend.ErrUnavailable},
 		"lost answer":          {on("insert", 1, fault{lose: true}), create, 2, nil},
+		"lost, then 503":       {each("insert", fault{lose: true}, fault{status: 503}, fault{status: 503}), create, 3, nil},
+		"lost for ever":        {always("insert", fault{lose: true}), backend.PutOptions{}, 3, nil},
+		"lost, and not found":  {lostAndSilent, create, 2, backend.ErrUnavailable},
 		"lost, no condition":   {on("insert", 1, fault{lose: true}), backend.PutOptions{}, 2, nil},
 		"wrong sum once":       {on("insert", 1, fault{sum: true}), backend.PutOptions{}, 2, nil},
 		"wrong sum for ever":   {always("insert", fault{sum: true}), backend.PutOptions{}, 3, backend.ErrUnavailable},
@@ -135,7 +159,7 @@ func TestWriteFaults(t *testing.T) {
 		}
 		c.fail(nil)
 		if tc.want != nil {
-			if keys := c.keys(); len(keys) > 0 && !strings.HasPrefix(name, "wrong") {
+			if keys := c.keys(); len(keys) > 0 && !strings.HasPrefix(name, "wrong") && !strings.HasPrefix(name, "lost") {
 				t.Errorf("%s: the bucket holds %q", name, keys)
 			}
 			continue

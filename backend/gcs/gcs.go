@@ -149,12 +149,12 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	a, err := s.send(watched(ctx, &w), under(s.handle(key), opts.If), s.describeAs(key, opts.Attributes), known(p, sum))
 	if err != nil {
 		err = unmet(opts.If, s.wrap(ctx, "put", key, err))
-		if errors.Is(err, backend.ErrChanged) && w.tries > 1 {
-			if a, ok := s.made(ctx, key, int64(len(p)), sum); ok {
-				return object(a), nil
-			}
+		if backend.Doubtful(err, w.tries) {
+			a, err = s.made(ctx, key, int64(len(p)), sum, err)
 		}
-		return backend.Object{}, err
+		if err != nil {
+			return backend.Object{}, err
+		}
 	}
 	return object(a), nil
 }

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
+	"time"
 
 	"cloud.google.com/go/storage"
 	"github.com/googleapis/gax-go/v2"
@@ -15,13 +16,25 @@ import (
 	"sluice/backend"
 )
 
-// made looks whether a write whose answer is not known has been done: whether the object at key has its bytes.
-func (s *Store) made(ctx context.Context, key string, size int64, sum uint32) (*storage.ObjectAttrs, bool) {
-	a, err := s.handle(key).Attrs(ctx)
-	if err != nil || a.Size != size || a.CRC32C != sum {
-		return nil, false
+// lookTime is how long a write whose answer is not known is looked for.
+const lookTime = 30 * time.Second
+
+// made looks whether a write that failed with err has been done all the same: whether the object at key has its bytes. Where it has not, the
+// error is err; where nobody can tell, ErrUnavailable.
+func (s *Store) made(ctx context.Context, key string, size int64, sum uint32, err error) (*storage.ObjectAttrs, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	a, look := s.handle(key).Attrs(ctx)
+	if look != nil {
+		if look = s.wrap(ctx, "look for", key, look); errors.Is(look, backend.ErrUnavailable) && !errors.Is(classify(err), backend.ErrUnavailable) {
+			return nil, look
+		}
+		return nil, err
 	}
-	return a, true
+	if a.Size != size || a.CRC32C != sum {
+		return nil, err
+	}
+	return a, nil
 }
 
 // content is what one write sends.

@@ -118,7 +118,11 @@ func TestTries(t *testing.T) {
 		want   int
 	}{{503, "SlowDown", 2}, {429, "Unheard", 2}, {500, "InternalError", 2}, {400, "BadDigest", 2}, {400, "XAmzContentChecksumMismatch", 2}, {400, "IncompleteBody", 2}, {403, "AccessDenied", 1}, {412, "PreconditionFailed", 1}} {
 		n := 0
-		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead { // the look whether one has been done
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
 			n++
 			fail(w, tc.status, tc.code)
 		}))

@@ -66,6 +66,10 @@ func TestSlowDown(t *testing.T) {
 	for _, busy := range []int{3, 7, 8} {
 		calls := 0
 		bubble(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead { // the look whether one has been done
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
 			if p, _ := io.ReadAll(r.Body); string(p) != "body" {
 				t.Errorf("try %d sent %q", calls, p)
 			}
@@ -119,6 +123,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 	case r.Method == http.MethodHead:
 		for k, v := range s.head {
+			if k == "Silent" {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
 			w.Header().Set(k, v)
 		}
 	case r.Method == http.MethodPost && q.Has("uploads"):
@@ -216,6 +223,11 @@ func TestPutAnswers(t *testing.T) {
 		"answer lost":             {[]func(http.ResponseWriter){lose, refuse(412, "PreconditionFailed")}, own, nil},
 		"answer lost, but taken":  {[]func(http.ResponseWriter){lose, refuse(412, "PreconditionFailed")}, other, backend.ErrChanged},
 		"answer lost, then done":  {[]func(http.ResponseWriter){lose, stored}, nil, nil},
+		"lost, then throttled":    {[]func(http.ResponseWriter){lose, refuse(503, "SlowDown")}, own, nil},
+		"throttled":               {[]func(http.ResponseWriter){refuse(503, "SlowDown")}, nil, backend.ErrUnavailable},
+		"throttled, not ours":     {[]func(http.ResponseWriter){refuse(503, "SlowDown")}, other, backend.ErrUnavailable},
+		"every answer lost":       {[]func(http.ResponseWriter){lose}, own, nil},
+		"lost, and not found":     {[]func(http.ResponseWriter){lose, refuse(412, "PreconditionFailed")}, map[string]string{"Silent": ""}, backend.ErrUnavailable},
 		"another one is deleting": {[]func(http.ResponseWriter){refuse(409, "OperationAborted")}, nil, backend.ErrUnavailable},
 	} {
 		srv := &server{head: tc.head, puts: tc.puts}

@@ -185,10 +185,8 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	out, err := s.client.PutObject(ctx, in, sent.count, retryConflict)
 	if err != nil {
 		err = unmet(opts.If, s.wrap(ctx, "put", key, err))
-		if errors.Is(err, backend.ErrChanged) && sent > 1 {
-			if o, ok := s.made(ctx, key, opts.Attributes, sum.proof(int64(len(p)))); ok {
-				return o, nil
-			}
+		if backend.Doubtful(err, int(sent)) {
+			return s.made(ctx, key, opts.Attributes, sum.proof(int64(len(p))), err)
 		}
 		return backend.Object{}, err
 	}
@@ -198,15 +196,27 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	return written(key, int64(len(p)), aws.ToString(out.ETag), opts.Attributes), nil
 }
 
-// made looks whether a write whose answer is not known has been done: whether the object at key is proven to be its work.
-func (s *Store) made(ctx context.Context, key string, a backend.Attributes, proven func(*s3.HeadObjectOutput) bool) (backend.Object, bool) {
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
-	if err != nil || !proven(out) {
-		return backend.Object{}, false
+// lookTime is how long a write whose answer is not known is looked for.
+const lookTime = 30 * time.Second
+
+// made looks whether a write that failed with err has been done all the same: whether the object at key is proven to be its work. Where it is
+// not, the error is err; where nobody can tell, ErrUnavailable.
+func (s *Store) made(ctx context.Context, key string, a backend.Attributes, proven func(*s3.HeadObjectOutput) bool, err error) (backend.Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	out, look := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if look != nil {
+		if look = s.wrap(ctx, "look for", key, look); errors.Is(look, backend.ErrUnavailable) && !errors.Is(err, backend.ErrUnavailable) {
+			return backend.Object{}, look
+		}
+		return backend.Object{}, err
+	}
+	if !proven(out) {
+		return backend.Object{}, err
 	}
 	o := written(key, aws.ToInt64(out.ContentLength), aws.ToString(out.ETag), a)
 	o.Updated = aws.ToTime(out.LastModified)
-	return o, true
+	return o, nil
 }
 
 // written is the object that a write has made, as far as it is known without asking.

@@ -171,13 +171,13 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 	out, err := u.store.client.CompleteMultipartUpload(ctx, in, sent.count)
 	if err != nil {
 		err = u.store.wrap(ctx, "commit", u.key, err)
-		// A lost answer, or another try that found the upload gone or its own object there: it may be done all the same.
-		if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNotExist) || errors.Is(err, backend.ErrChanged) && sent > 1 {
-			if o, ok := u.store.made(ctx, u.key, u.opts.Attributes, whole.proves); ok {
+		if backend.Doubtful(err, int(sent)) || errors.Is(err, backend.ErrNotExist) { // what is done is gone as an upload
+			var o backend.Object
+			if o, err = u.store.made(ctx, u.key, u.opts.Attributes, whole.proves, err); err == nil {
 				u.finish()
 				return o, nil
 			}
-			if err = unmet(u.opts.If, err); errors.Is(err, backend.ErrNotExist) {
+			if errors.Is(err, backend.ErrNotExist) {
 				err = backend.Reclass(err, backend.ErrChanged) // the upload is gone
 			}
 		}

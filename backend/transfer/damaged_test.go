@@ -70,3 +70,40 @@ func TestDamagedBeginning(t *testing.T) {
 		t.Errorf("the file is %+v, %v", now, err)
 	}
 }
+
+// flicker is a store that damages what is read every other time.
+type flicker struct {
+	backend.Store
+	opened *int
+}
+
+func (f flicker) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
+	if *f.opened++; *f.opened%2 == 0 {
+		return damager{f.Store}.Open(ctx, key, opts)
+	}
+	return f.Store.Open(ctx, key, opts)
+}
+
+// The beginning of a large file, which has no checksum of its own, is read twice before it is sent again.
+func TestDamagedBeginningOfLarge(t *testing.T) {
+	caps := mem.DefaultCaps()
+	caps.CopyPart = false
+	for opened := range 3 { // the second read is damaged, the first one, none
+		s := mem.New(mem.Config{Caps: &caps})
+		data := pattern(longHead + 1)
+		base := mustPut(t, s, "k", data)
+		store := backend.Store(flicker{s, &opened})
+		want := append(data[:1000:1000], "end"...)
+		right := opened == 2
+		if right {
+			store = s
+		}
+		_, err := New(Config{}).Append(t.Context(), store, base, 1000, strings.NewReader("end"), UploadOptions{})
+		switch now, statErr := s.Stat(t.Context(), "k"); {
+		case right && (err != nil || !bytes.Equal(content(t, s, "k"), want)):
+			t.Errorf("none is damaged: %v", err)
+		case !right && (!errors.Is(err, backend.ErrUnavailable) || statErr != nil || now.ETag != base.ETag):
+			t.Errorf("one of two is damaged: %v; the file is %+v, %v", err, now, statErr)
+		}
+	}
+}

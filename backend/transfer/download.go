@@ -16,6 +16,8 @@ type OpenOptions struct {
 	Offset int64  // first byte
 	Length int64  // number of bytes; 0 means to the end
 	ETag   string // this version, or ErrChanged; empty: the one that is there now
+
+	sum *verifier // of what is read, if that is known
 }
 
 // Open reads an object from an offset. Whatever happens to the object meanwhile, the reader delivers one version of it
@@ -38,7 +40,7 @@ func (e *Engine) Open(ctx context.Context, store backend.Store, key string, opts
 	if opts.Length > 0 {
 		r.end = min(r.end, opts.Offset+opts.Length)
 	}
-	if opts.Offset == 0 && r.end == obj.Size {
+	if r.sum = opts.sum; r.sum == nil && opts.Offset == 0 && r.end == obj.Size {
 		r.sum = verify(obj)
 	}
 	r.stop = r.end

@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 
+	"github.com/minio/crc64nvme"
+
 	"sluice/backend"
 )
 
@@ -39,7 +41,7 @@ func (e *Engine) Append(ctx context.Context, store backend.Store, base backend.O
 	u := &upload{store: store, key: base.Key, r: r, opts: opts, base: &base, head: offset, from: offset}
 	caps := store.Caps()
 	n := 0
-	compare := caps.CopyWhole && offset < base.Size && base.Size <= wholeHead // the store would read a range, and compare it with nothing
+	compare := caps.CopyWhole && offset < base.Size && offset <= longHead // the store would read a range, and compare it with nothing
 	if caps.CopyPart && !compare {
 		n = cuts(caps, offset, caps.MaxParts/2)
 	}
@@ -47,11 +49,7 @@ func (e *Engine) Append(ctx context.Context, store backend.Store, base backend.O
 	case n > 0:
 		u.spans = spread(nil, base, offset, n)
 	case offset > 0:
-		head := OpenOptions{Length: offset, ETag: base.ETag}
-		if base.Size <= wholeHead {
-			head.Length = 0
-		}
-		body, _, err := e.Open(ctx, store, base.Key, head)
+		body, err := e.openHead(ctx, store, base, offset)
 		if err != nil {
 			return backend.Object{}, fmt.Errorf("append to %s: %w", base.Key, err)
 		}
@@ -62,9 +60,31 @@ func (e *Engine) Append(ctx context.Context, store backend.Store, base backend.O
 	return e.upload(ctx, u)
 }
 
-// wholeHead is the size up to which all of an object is read where only its beginning is wanted, so that it can be compared with
-// the checksum of the whole before it is sent again.
-const wholeHead = 16 << 20
+// longHead is the size up to which more is read than is sent again, so that it can be compared.
+const longHead = 16 << 20
+
+// openHead opens the first n bytes of an object, or more of it. What has been damaged on the way is an error before the end: up to longHead the
+// whole is read, which has a checksum in the store; the beginning of a larger object is read twice.
+func (e *Engine) openHead(ctx context.Context, store backend.Store, base backend.Object, n int64) (io.ReadCloser, error) {
+	opts := OpenOptions{Length: n, ETag: base.ETag}
+	if base.Size <= longHead || n == base.Size {
+		opts.Length = 0
+		body, _, err := e.Open(ctx, store, base.Key, opts)
+		return body, err
+	}
+	first, _, err := e.Open(ctx, store, base.Key, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer first.Close()
+	sum := crc64nvme.New()
+	if _, err := io.Copy(sum, first); err != nil {
+		return nil, err
+	}
+	opts.sum = &verifier{crc64nvme.New(), "CRC64NVME of what is read again", sum.Sum(nil)}
+	body, _, err := e.Open(ctx, store, base.Key, opts)
+	return body, err
+}
 
 // beginning delivers n bytes of r and comes to its end when r has come to its own.
 type beginning struct {

@@ -11,7 +11,7 @@ import (
 	"sluice/backend"
 )
 
-// verifier compares what is read of a whole object with a checksum that the store keeps of it. Those that are cryptographic cost too much.
+// verifier compares what is read with a checksum, such as the store keeps of a whole object. Those that are cryptographic cost too much.
 type verifier struct {
 	hash.Hash
 	name string
@@ -38,7 +38,7 @@ func verify(obj backend.Object) *verifier {
 // check is called behind the last byte. What was damaged on the way is an ErrUnavailable.
 func (v *verifier) check() error {
 	if got := v.Sum(nil); !bytes.Equal(got, v.want) {
-		return fmt.Errorf("%s is %x, the store keeps %x: %w", v.name, got, v.want, backend.ErrUnavailable)
+		return fmt.Errorf("%s is %x, want %x: %w", v.name, got, v.want, backend.ErrUnavailable)
 	}
 	return nil
 }
