@@ -40,6 +40,7 @@ type flaky struct {
 	raw    func(t *testing.T) []string // what is in the bucket besides objects
 
 	proxy *httputil.ReverseProxy
+	storm *storm // takes all requests if there is one
 	mu    sync.Mutex
 	fault map[string]fault // by directory
 }
@@ -144,6 +145,10 @@ func (f *flaky) operation(r *http.Request, body []byte) string {
 }
 
 func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.storm != nil {
+		f.storm.ServeHTTP(w, r)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)

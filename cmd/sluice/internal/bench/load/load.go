@@ -48,7 +48,7 @@ type Session struct {
 func Open(ctx context.Context, t Target) (_ *Session, err error) {
 	s := &Session{target: t, tls: t.TLS.Clone()}
 	s.tls.MinVersion, s.tls.DynamicRecordSizingDisabled = tls.VersionTLS13, true
-	s.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	s.tls.ClientSessionCache = ticket{tls.NewLRUClientSessionCache(1)}
 	if s.conn, err = s.dialer.DialContext(ctx, "tcp", t.Address); err != nil {
 		return nil, err
 	}
@@ -86,6 +86,15 @@ func Open(ctx context.Context, t Target) (_ *Session, err error) {
 	return s, nil
 }
 
+// ticket is that of the control connection. A data connection that fails in its handshake does not take it away.
+type ticket struct{ tls.ClientSessionCache }
+
+func (t ticket) Put(key string, s *tls.ClientSessionState) {
+	if s != nil {
+		t.ClientSessionCache.Put(key, s)
+	}
+}
+
 func (s *Session) secure() {
 	s.conn = tls.Client(s.conn, s.tls)
 	s.text = textproto.NewReader(bufio.NewReader(s.conn))
@@ -118,8 +127,9 @@ func (s *Session) reply(code int) (string, error) {
 
 var port = regexp.MustCompile(`\|\|\|(\d+)\|`)
 
-// transfer sends a command with a data connection, on which f does its work, and waits for the end.
-func (s *Session) transfer(ctx context.Context, command string, f func(data net.Conn) error) error {
+// Transfer sends a command with a data connection, on which f does its work, and waits for the end. Its error wraps that of f and, as
+// *textproto.Error, what the server said.
+func (s *Session) Transfer(ctx context.Context, command string, f func(data net.Conn) error) error {
 	reply, err := s.Do(229, "EPSV")
 	if err != nil {
 		return err
@@ -143,23 +153,29 @@ func (s *Session) transfer(ctx context.Context, command string, f func(data net.
 	if _, err := s.Do(1, "%s", command); err != nil { // 125 or 150
 		return err
 	}
-	if !s.target.ClearData {
-		secure := tls.Client(data, s.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			return err
-		}
-		if !secure.ConnectionState().DidResume {
-			return errors.New("the server did not resume the TLS session")
-		}
-		data = secure
+	err = s.use(ctx, data, f)
+	_, said := s.reply(226)
+	if err != nil || said != nil {
+		return fmt.Errorf("%s: %w", command, errors.Join(err, said))
 	}
-	if err := f(data); err != nil {
-		return fmt.Errorf("%s: %w", command, err)
+	return nil
+}
+
+// use does the work of f on a data connection and closes it.
+func (s *Session) use(ctx context.Context, data net.Conn, f func(data net.Conn) error) error {
+	if s.target.ClearData {
+		return errors.Join(f(data), data.Close())
 	}
-	if err := data.Close(); err != nil {
+	defer func() { _ = data.Close() }()
+	secure := tls.Client(data, s.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	_, err = s.reply(226)
+	if !secure.ConnectionState().DidResume {
+		return errors.New("the server did not resume the TLS session")
+	}
+	err := f(secure)
+	_ = secure.Close() // who has read or written all has its end already
 	return err
 }
 
@@ -175,17 +191,24 @@ func (s *Session) StoreUntil(ctx context.Context, name string, size, rest int64,
 
 // Send uploads size bytes of the content from off on by a command, and waits as StoreUntil does.
 func (s *Session) Send(ctx context.Context, command string, off, size, rest int64, wait func() error) error {
-	return s.transfer(ctx, command, func(data net.Conn) error {
-		if err := content.Write(chunks{data}, off, size-rest); err != nil {
+	return s.SendBy(ctx, command, func(w io.Writer) error {
+		if err := content.Write(w, off, size-rest); err != nil {
 			return err
 		}
 		if wait != nil {
 			if err := wait(); err != nil {
-				return errors.Join(err, cut(data))
+				return err
 			}
 		}
-		if err := content.Write(chunks{data}, off+size-rest, rest); err != nil {
-			return err
+		return content.Write(w, off+size-rest, rest)
+	})
+}
+
+// SendBy uploads what write writes. Where that fails the upload is broken off.
+func (s *Session) SendBy(ctx context.Context, command string, write func(w io.Writer) error) error {
+	return s.Transfer(ctx, command, func(data net.Conn) error {
+		if err := write(chunks{data}); err != nil {
+			return errors.Join(err, cut(data))
 		}
 		secure, ok := data.(*tls.Conn)
 		if !ok {
@@ -227,7 +250,7 @@ var buffers = sync.Pool{New: func() any { p := make([]byte, chunk); return &p }}
 
 // Fetch downloads a file and expects size bytes of the content.
 func (s *Session) Fetch(ctx context.Context, name string, size int64) error {
-	return s.transfer(ctx, "RETR "+name, func(data net.Conn) error {
+	return s.Transfer(ctx, "RETR "+name, func(data net.Conn) error {
 		buf := buffers.Get().(*[]byte)
 		defer buffers.Put(buf)
 		check := content.From(0)
@@ -243,7 +266,7 @@ func (s *Session) Fetch(ctx context.Context, name string, size int64) error {
 
 // List reads a directory by verb, MLSD or LIST, and returns the number of its lines.
 func (s *Session) List(ctx context.Context, verb, dir string) (lines int, err error) {
-	err = s.transfer(ctx, verb+" "+dir, func(data net.Conn) error {
+	err = s.Transfer(ctx, verb+" "+dir, func(data net.Conn) error {
 		buf := buffers.Get().(*[]byte)
 		defer buffers.Put(buf)
 		for {

@@ -83,18 +83,6 @@ func (s *Server) Object(key string) (Object, bool) {
 	return *o, true
 }
 
-// Left returns the keys that begin with prefix, and how many uploads in parts are not finished.
-func (s *Server) Left(prefix string) (keys []string, uploads int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, key := range s.keys {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
-		}
-	}
-	return keys, len(s.uploads)
-}
-
 // Fill makes n objects of size bytes each, whose keys are made by name.
 func (s *Server) Fill(n int, size int64, name func(i int) string) {
 	s.mu.Lock()
