@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"reflect"
 	"time"
@@ -140,7 +141,7 @@ func (e *Engine) claim(ctx context.Context, store backend.Store, key string, pat
 
 // seize writes this Engine's name into a record.
 func (e *Engine) seize(ctx context.Context, store backend.Store, key string, rec record, obj backend.Object) (record, backend.Object, error) {
-	rec.Owner = e.id
+	rec.Owner, rec.Serial = e.id, rand.Text()
 	now, err := save(ctx, store, key, obj.ETag, rec)
 	if errors.Is(err, backend.ErrChanged) {
 		err = ErrBusy
@@ -152,7 +153,7 @@ func (e *Engine) seize(ctx context.Context, store backend.Store, key string, rec
 func (e *Engine) release(ctx context.Context, store backend.Store, key string, rec record, obj backend.Object) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
 	defer cancel()
-	rec.Owner = ""
+	rec.Owner, rec.Serial = "", rand.Text()
 	_, err := save(ctx, store, key, obj.ETag, rec)
 	return err
 }

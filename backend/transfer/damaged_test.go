@@ -14,12 +14,15 @@ import (
 	"sluice/backend/mem"
 )
 
-// damager is a store that damages what is read. It tells the checksums of what is read whole.
-type damager struct{ backend.Store }
+// damager is a store that damages what is read of some keys. It tells the checksums of what is read whole.
+type damager struct {
+	backend.Store
+	prefix string
+}
 
 func (d damager) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
 	body, obj, err := d.Store.Open(ctx, key, opts)
-	if err != nil || strings.HasPrefix(key, ".sluice/uploads/") {
+	if err != nil || !strings.HasPrefix(key, d.prefix) {
 		return body, obj, err
 	}
 	defer body.Close()
@@ -38,7 +41,7 @@ func TestDamagedTail(t *testing.T) {
 	cutOff(t, e, s, data[:10], io.ErrUnexpectedEOF)
 	p := partial(t, e, s)
 	wantSize(t, p, 10)
-	if _, err := e.Resume(t.Context(), damager{s}, *p, AtEnd, bytes.NewReader(data[10:]), anns()); !errors.Is(err, backend.ErrUnavailable) {
+	if _, err := e.Resume(t.Context(), damager{s, ".sluice/tails/"}, *p, AtEnd, bytes.NewReader(data[10:]), anns()); !errors.Is(err, backend.ErrUnavailable) {
 		t.Errorf("a damaged tail: %v", err)
 	}
 	p = partial(t, e, s)
@@ -55,6 +58,17 @@ func TestDamagedTail(t *testing.T) {
 	}
 }
 
+// A record that is damaged on its way back, which might name other objects, is none: it stays, and is read again.
+func TestDamagedRecord(t *testing.T) {
+	s := mem.New(mem.Config{})
+	data := pattern(90)
+	cutOff(t, small(), s, data[:50], io.ErrUnexpectedEOF)
+	if p, err := small().Partial(t.Context(), damager{s, ".sluice/uploads/"}, "ann", "k"); p != nil || !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("a damaged record: %+v, %v", p, err)
+	}
+	wantSize(t, partial(t, small(), s), 50)
+}
+
 // The beginning of a small file that is sent again is compared with the checksum of the whole, where a store would copy a range of it
 // no better than that.
 func TestDamagedBeginning(t *testing.T) {
@@ -62,7 +76,7 @@ func TestDamagedBeginning(t *testing.T) {
 	caps.CopyWhole = true
 	s := mem.New(mem.Config{Caps: &caps})
 	base := mustPut(t, s, "k", pattern(100))
-	_, err := New(Config{}).Append(t.Context(), damager{s}, base, 50, bytes.NewReader(pattern(10)), UploadOptions{})
+	_, err := New(Config{}).Append(t.Context(), damager{s, ""}, base, 50, bytes.NewReader(pattern(10)), UploadOptions{})
 	if !errors.Is(err, backend.ErrUnavailable) {
 		t.Errorf("a damaged beginning: %v", err)
 	}
@@ -79,7 +93,7 @@ type flicker struct {
 
 func (f flicker) Open(ctx context.Context, key string, opts backend.OpenOptions) (io.ReadCloser, backend.Object, error) {
 	if *f.opened++; *f.opened%2 == 0 {
-		return damager{f.Store}.Open(ctx, key, opts)
+		return damager{f.Store, ""}.Open(ctx, key, opts)
 	}
 	return f.Store.Open(ctx, key, opts)
 }

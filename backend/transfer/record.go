@@ -3,7 +3,6 @@ package transfer
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -100,9 +99,9 @@ func digest(s string) string {
 	return hex.EncodeToString(h[:16])
 }
 
-// save writes a record in the place of the version etag, or where there is none. ErrChanged where somebody else has been there.
+// save writes a record, whose Serial is new, in the place of the version etag, or where there is none. ErrChanged where somebody else has been
+// there.
 func save(ctx context.Context, store backend.Store, key, etag string, rec record) (backend.Object, error) {
-	rec.Serial = rand.Text()
 	p, err := json.Marshal(rec)
 	if err != nil {
 		return backend.Object{}, fmt.Errorf("record %s: %w", key, err)
@@ -126,7 +125,7 @@ func (e *Engine) load(ctx context.Context, store backend.Store, key, etag string
 	if known, ok := e.records.Get(key); ok && etag != "" && known.object.ETag == etag {
 		return known.record, known.object, nil
 	}
-	body, obj, err := store.Open(ctx, key, backend.OpenOptions{ETag: etag})
+	body, obj, err := e.Open(ctx, store, key, OpenOptions{ETag: etag}) // what is damaged on the way might name other objects
 	if err != nil {
 		return rec, obj, err
 	}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,50 @@ func wantSize(t *testing.T, p *Partial, want int) {
 
 // small returns an engine whose parts have 20 bytes.
 func small() *Engine { return New(Config{PartSize: 20}) }
+
+// mute is a store whose answer to the write of a record is lost.
+type mute struct {
+	backend.Store
+	nth int // of the writes
+	n   *int
+}
+
+func (m mute) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	obj, err := m.Store.Put(ctx, key, p, opts)
+	if strings.HasPrefix(key, ".sluice/uploads/") {
+		if *m.n++; *m.n == m.nth {
+			return backend.Object{}, backend.ErrUnavailable
+		}
+	}
+	return obj, err
+}
+
+// A record whose answer was lost is known as one's own when it is met, and nothing of the upload is lost with it.
+func TestRecordAnswerLost(t *testing.T) {
+	data := pattern(90)
+	for nth, n := 1, 1; n >= nth; nth++ {
+		n = 0
+		s, e := mem.New(mem.Config{}), small()
+		lossy := mute{s, nth, &n}
+		cutOff(t, e, lossy, data[:50], io.ErrUnexpectedEOF)
+		for range 2 { // the client tries again where the store is not available
+			p := partial(t, e, s)
+			if p == nil || p.Size < 50 {
+				t.Fatalf("answer %d lost: of 50 bytes there is %+v", nth, p)
+			}
+			_, err := e.Resume(t.Context(), lossy, *p, AtEnd, bytes.NewReader(data[p.Size:]), anns())
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, backend.ErrUnavailable) {
+				t.Errorf("answer %d lost: %v", nth, err)
+			}
+		}
+		if got := content(t, s, "k"); !bytes.Equal(got, data) {
+			t.Errorf("answer %d lost: the file has %d bytes, or others", nth, len(got))
+		}
+	}
+}
 
 func TestPartialIsTheUsers(t *testing.T) {
 	s, e := mem.New(mem.Config{}), small()
