@@ -36,23 +36,21 @@ func TestE2EKill(t *testing.T) {
 		must(t, err)
 	}
 	t.Logf("SLUICE_TEST_SEED=%d", seed)
-	g := versitygw.Start(t)
-	store, err := s3.Open(t.Context(), s3.Config{
-		Bucket: g.Bucket, Region: "us-east-1", Endpoint: g.Endpoint, PathStyle: true, AccessKey: g.AccessKey, SecretKey: g.SecretKey,
-	})
-	must(t, err)
-	k := &killer{daemon: start(t, g), store: store, rand: rand.New(rand.NewPCG(seed, 0))}
-	for _, part := range []struct {
+	for i, part := range []struct {
 		name string
-		run  func(kills int)
+		run  func(k *killer, kills int)
 		n    int
-	}{{"rename", k.renames, 25}, {"small uploads", k.uploads, 15}, {"large uploads", k.large, 10}} {
+	}{{"rename", (*killer).renames, 25}, {"small uploads", (*killer).uploads, 15}, {"large uploads", (*killer).large, 10}} {
 		t.Run(part.name, func(t *testing.T) {
-			k.t = t
-			part.run(part.n)
+			t.Parallel() // each with a bucket of its own
+			g := versitygw.Start(t)
+			store, err := s3.Open(t.Context(), s3.Config{
+				Bucket: g.Bucket, Region: "us-east-1", Endpoint: g.Endpoint, PathStyle: true, AccessKey: g.AccessKey, SecretKey: g.SecretKey,
+			})
+			must(t, err)
+			part.run(&killer{daemon: start(t, g), store: store, rand: rand.New(rand.NewPCG(seed, uint64(i)))}, part.n)
 		})
 	}
-	k.t = t
 }
 
 // killer kills a daemon and looks into its bucket.
@@ -117,31 +115,35 @@ func (k *killer) renames(kills int) {
 	}
 
 	now := "tree/v0"
+	var whole time.Duration // that the last one took which was not cut off
 	rename := func(to string) (answer chan int) {
 		c := k.dial()
 		c.cmd(350, "RNFR %s", now)
 		must(t, c.text.PrintfLine("RNTO %s", to))
+		began := time.Now()
 		answer = make(chan int, 1)
 		go func() {
 			code, _, err := c.text.ReadResponse(0)
 			if err != nil {
 				code = 0 // no answer
 			}
+			if code == 250 {
+				whole = time.Since(began)
+			}
 			answer <- code
 		}()
 		return answer
 	}
-	began := time.Now()
 	if code := <-rename("tree/v"); code != 250 {
 		t.Fatalf("rename: %d", code)
 	}
 	now = "tree/v"
-	whole := time.Since(began)
 	forward, unanswered, atOnce := 0, 0, 0
 	for i := range kills {
 		to := fmt.Sprintf("tree/v%d", i+1)
+		wait := k.within(whole + whole/8)
 		answer := rename(to)
-		time.Sleep(k.within(whole + whole/8))
+		time.Sleep(wait)
 		k.again()
 		code := <-answer
 		if code == 0 {
@@ -257,6 +259,7 @@ func (k *killer) uploads(kills int) {
 			t.Fatalf("kill %d: the bucket has %d objects, and %d were acknowledged: %q", i, len(found), len(stored), slices.Sorted(maps.Keys(found)))
 		}
 	}
+	t.Logf("%d files were sent between %d kills", sent, kills)
 	if sent < kills {
 		t.Errorf("only %d files were sent between %d kills", sent, kills)
 	}
@@ -272,11 +275,23 @@ func (k *killer) large(kills int) {
 	content, err := io.ReadAll(randomBytes(7, size))
 	must(t, err)
 	old := []byte("as it was")
-	began := time.Now()
-	if code := k.dial().send("large", bytes.NewReader(content)); code != 226 {
+	var whole time.Duration // that the last one took which was not cut off
+	send := func(key string) (answer chan int) {
+		c := k.dial()
+		began := time.Now()
+		answer = make(chan int, 1)
+		go func() {
+			code := c.send(key, bytes.NewReader(content))
+			if code == 226 {
+				whole = time.Since(began)
+			}
+			answer <- code
+		}()
+		return answer
+	}
+	if code := <-send("large"); code != 226 {
 		t.Fatalf("upload: %d", code)
 	}
-	whole := time.Since(began)
 	cut := 0
 	for i := range kills {
 		key := fmt.Sprintf("large%d", i)
@@ -284,10 +299,9 @@ func (k *killer) large(kills int) {
 			_, err := k.store.Put(t.Context(), key, old, backend.PutOptions{})
 			must(t, err)
 		}
-		c := k.dial()
-		answer := make(chan int, 1)
-		go func() { answer <- c.send(key, bytes.NewReader(content)) }()
-		time.Sleep(k.within(whole + whole/8))
+		wait := k.within(whole + whole/8)
+		answer := send(key)
+		time.Sleep(wait)
 		k.again()
 		code := <-answer
 		if code != 226 {

@@ -96,6 +96,7 @@ func (d *daemon) whole(name, sum string) {
 // TestE2EResumeCut cuts uploads and goes on: what came is there to its user to the last byte, and to nobody else; the
 // older file stays until the new one is whole.
 func TestE2EResumeCut(t *testing.T) {
+	t.Parallel()
 	stores(t, func(t *testing.T, d *daemon) {
 		for _, size := range []int64{1000, 2 << 20, 30<<20 + 5} {
 			t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -148,26 +149,27 @@ func TestE2EResumeCut(t *testing.T) {
 
 // TestE2EResumeKilledClient kills curl and lftp in the middle of an upload; the next one goes on, by APPE and by REST.
 func TestE2EResumeKilledClient(t *testing.T) {
-	path, sum := randomFile(t, 100<<20)
+	t.Parallel()
+	path, sum := randomFile(t, 64<<20)
 	stores(t, func(t *testing.T, d *daemon) {
 		for name, client := range map[string]func(again bool) *exec.Cmd{
 			"curl": func(again bool) *exec.Cmd {
 				if again {
 					return d.curl("-C", "-", "-T", path, d.url(false, "curl"))
 				}
-				return d.curl("--limit-rate", "20M", "-T", path, d.url(false, "curl"))
+				return d.curl("--limit-rate", "10M", "-T", path, d.url(false, "curl"))
 			},
 			"lftp": func(again bool) *exec.Cmd {
 				if again {
 					return d.lftp(false, fmt.Sprintf("put -c %q -o lftp", path))
 				}
-				return d.lftp(false, fmt.Sprintf("set net:limit-total-rate 20000000; put %q -o lftp", path))
+				return d.lftp(false, fmt.Sprintf("set net:limit-total-rate 10000000; put %q -o lftp", path))
 			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				d.killed(client(false), nil)
 				have := d.size(name)
-				if have < 20<<20 || have >= 100<<20 {
+				if have < 20<<20 || have >= 64<<20 {
 					t.Fatalf("SIZE is %d of what the store had", have)
 				}
 				run(t, client(true))
@@ -180,15 +182,16 @@ func TestE2EResumeKilledClient(t *testing.T) {
 // TestE2EResumeKilledServer kills the program itself in the middle of an upload. Started anew, or as another replica on the
 // same store, it has kept the parts that the store had.
 func TestE2EResumeKilledServer(t *testing.T) {
-	path, sum := randomFile(t, 100<<20)
+	t.Parallel()
+	path, sum := randomFile(t, 64<<20)
 	stores(t, func(t *testing.T, d *daemon) {
 		other := d.replica()
 		for i, next := range []*daemon{d, other} {
 			name := fmt.Sprintf("file%d", i)
-			d.killed(d.curl("--limit-rate", "20M", "-T", path, d.url(false, name)), d.kill)
+			d.killed(d.curl("--limit-rate", "10M", "-T", path, d.url(false, name)), d.kill)
 			d.serve()
 			have := next.size(name)
-			if have < 8<<20 || have >= 100<<20 { // parts may have overtaken each other
+			if have < 8<<20 || have >= 64<<20 { // parts may have overtaken each other
 				t.Fatalf("SIZE is %d of what the store had", have)
 			}
 			run(t, next.curl("-C", "-", "-T", path, next.url(false, name)))
@@ -205,7 +208,7 @@ func TestE2EResumeDrained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stores(t, func(t *testing.T, d *daemon) {
+	inTurn(t, everywhere, func(t *testing.T, d *daemon) {
 		d.stop()
 		d.args = []string{"--grace", "1s"}
 		d.serve()
@@ -225,7 +228,7 @@ func TestE2EResumeDrained(t *testing.T) {
 
 // TestE2EResumeDropped: what the user deletes, or begins anew, is not kept; what he aborts is.
 func TestE2EResumeDropped(t *testing.T) {
-	stores(t, func(t *testing.T, d *daemon) {
+	inTurn(t, everywhere, func(t *testing.T, d *daemon) {
 		for _, size := range []int64{1000, 30 << 20} {
 			c := d.dial()
 			c.upload("new", randomBytes(3, size))

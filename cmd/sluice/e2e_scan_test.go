@@ -12,6 +12,7 @@ import (
 
 // TestE2EScanners has the usual scanners look at the program. What they find has to be explained here.
 func TestE2EScanners(t *testing.T) {
+	t.Parallel()
 	d := start(t, nil, forgiving)
 	explicit, implicit := strconv.Itoa(d.explicit), strconv.Itoa(d.implicit)
 

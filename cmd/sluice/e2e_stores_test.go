@@ -73,8 +73,10 @@ var kinds = []kind{
 
 // TestE2EStores does the same with every kind of store.
 func TestE2EStores(t *testing.T) {
+	t.Parallel()
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
 			d, store := k.open(t)
 			for _, c := range []struct {
 				name string

@@ -78,24 +78,38 @@ const (
 	password = "correct horse"
 )
 
-// stores runs a test over every kind of store that the program can serve here.
+// stores runs a test over every kind of store that the program can serve here, at the same time.
 func stores(t *testing.T, f func(t *testing.T, d *daemon), edits ...edit) {
-	onDisk(t, f, edits...)
-	t.Run("gcs", func(t *testing.T) {
+	for name, start := range starts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, start(t, edits...))
+		})
+	}
+}
+
+// inTurn runs a test over kinds of store one after the other: what depends on time would not bear company.
+func inTurn(t *testing.T, kinds []string, f func(t *testing.T, d *daemon), edits ...edit) {
+	for _, name := range kinds {
+		t.Run(name, func(t *testing.T) { f(t, starts[name](t, edits...)) })
+	}
+}
+
+var everywhere = []string{"file", "s3", "gcs"}
+
+// starts run the program on a store of its own, by the kind of store.
+var starts = map[string]func(t *testing.T, edits ...edit) *daemon{
+	"file": func(t *testing.T, edits ...edit) *daemon { return start(t, nil, edits...) },
+	"s3":   func(t *testing.T, edits ...edit) *daemon { return start(t, versitygw.Start(t), edits...) },
+	"gcs": func(t *testing.T, edits ...edit) *daemon {
 		server := fakegcs.Start(t)
-		f(t, startOn(t, place{
+		return startOn(t, place{
 			config:  fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true}", server.Bucket, server.Endpoint),
 			uploads: func() []string { return server.Names(t, ".sluice/parts/") },
 			records: func() []string { return server.Names(t, ".sluice/") },
 			bytes:   func() int64 { return int64(len(server.Names(t, ".sluice/parts/"))-1) * 8 << 20 },
-		}, edits...))
-	})
-}
-
-// onDisk runs a test over the stores that keep their objects on disk, where there is room for large ones.
-func onDisk(t *testing.T, f func(t *testing.T, d *daemon), edits ...edit) {
-	t.Run("file", func(t *testing.T) { f(t, start(t, nil, edits...)) })
-	t.Run("s3", func(t *testing.T) { f(t, start(t, versitygw.Start(t), edits...)) })
+		}, edits...)
+	},
 }
 
 // place is a store, and what can be seen of it behind the program's back.
@@ -299,15 +313,22 @@ func certificate(t *testing.T, dir string) string {
 	return filepath.Join(dir, "cert.pem")
 }
 
-// freePorts returns n ports in a row below the ephemeral range, free for IPv4 and IPv6.
+var (
+	portsMutex sync.Mutex
+	givenPorts = map[int]bool{} // that some test has got, whether or not its server runs at the moment
+)
+
+// freePorts returns n ports in a row below the ephemeral range, free for IPv4 and IPv6, and for nobody else.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
+	portsMutex.Lock()
+	defer portsMutex.Unlock()
 	for range 200 {
 		b := make([]byte, 2)
 		_, _ = rand.Read(b)
 		first := 15000 + (int(b[0])<<8|int(b[1]))%16000
 		var ports []int
-		for p := first; p < first+n; p++ {
+		for p := first; p < first+n && !givenPorts[p]; p++ {
 			l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":"+strconv.Itoa(p))
 			if err != nil {
 				break
@@ -316,6 +337,9 @@ func freePorts(t *testing.T, n int) []int {
 			ports = append(ports, p)
 		}
 		if len(ports) == n {
+			for _, p := range ports {
+				givenPorts[p] = true
+			}
 			return ports
 		}
 	}
