@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,10 +30,10 @@ type job struct {
 	client, run int
 }
 
+var uploads atomic.Int64
+
 // upload is the name of a file that nobody has sent yet.
-func (j job) upload(i int) string {
-	return fmt.Sprintf("up/%s-%d-%d-%d", j.server.name, j.run, j.client, i)
-}
+func (j job) upload() string { return fmt.Sprintf("up/%s-%08d", j.server.name, uploads.Add(1)) }
 
 const (
 	kib = 1 << 10
@@ -147,7 +148,7 @@ func small(opts options, name string, size int64, sessions, n int, latency time.
 	up.name, fetch.name = "upload "+label, "download "+label
 	up.work = func(ctx context.Context, j job) (int, int64, error) {
 		for i := range n {
-			if err := j.Store(ctx, j.upload(i), size); err != nil {
+			if err := j.Store(ctx, j.upload(), size); err != nil {
 				return i, 0, err
 			}
 		}

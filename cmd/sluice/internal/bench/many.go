@@ -27,7 +27,7 @@ func many(opts options) []benchmark {
 				if c.together {
 					wait = func() error { return arrivals.wait(ctx, c.sessions) }
 				}
-				name := j.upload(0)
+				name := j.upload()
 				if err := j.session.(*load.Session).StoreUntil(ctx, name, c.size, c.size-50*kib, wait); err != nil {
 					return 0, 0, err
 				}
