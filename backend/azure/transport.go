@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"sluice/backend"
-	"sluice/backend/idle"
+	"sluice/backend/link"
 )
 
 const (
@@ -26,7 +26,7 @@ func newClient(patience time.Duration) *http.Client {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy:        http.ProxyFromEnvironment,
-		DialContext:  idle.Dial(dialer.DialContext, patience, stall),
+		DialContext:  link.Dial(dialer.DialContext, patience, stall),
 		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, // a part must not pay for a new connection
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 30 * time.Second, ExpectContinueTimeout: time.Second,
 		DisableCompression: true, // what is stored is what is read

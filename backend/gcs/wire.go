@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"sluice/backend/breaker"
-	"sluice/backend/idle"
+	"sluice/backend/link"
 )
 
 // usualStall is how long a connection may stand still in the middle of a request, unless the configuration says otherwise.
@@ -21,7 +21,7 @@ func newTransport(stall time.Duration, guard *breaker.Breaker) *transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy:        http.ProxyFromEnvironment,
-		DialContext:  idle.Dial(dialer.DialContext, stall, stall),
+		DialContext:  link.Dial(dialer.DialContext, stall, stall),
 		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, // a part must not pay for a new connection
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
 		DisableCompression: true, Protocols: new(http.Protocols),

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"sluice/backend/breaker"
-	"sluice/backend/idle"
+	"sluice/backend/link"
 )
 
 // Config says which bucket and how to reach it. Bucket is needed; the rest has defaults.
@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg.Timeout = time.Minute
 	}
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.DialContext = idle.Dial(t.DialContext, cfg.Timeout, cfg.Timeout) // the SDK's own read timeout ends a part that takes that long to send
+		t.DialContext = link.Dial(t.DialContext, cfg.Timeout, cfg.Timeout) // the SDK's own read timeout ends a part that takes that long to send
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 1024, 1024                 // a part must not pay for a new connection
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetHTTP1(true) // HTTP/2 would send the parts that overlap over one connection
@@ -184,11 +184,19 @@ func bounded(client aws.HTTPClient) aws.HTTPClient {
 	return c
 }
 
-// guarded sends requests past the breaker.
+// guarded sends requests past the breaker, and bodies from where they lie.
 type guarded struct {
 	s3.HTTPClient
 	breaker *breaker.Breaker
 }
 
 // Do implements s3.HTTPClient.
-func (g guarded) Do(r *http.Request) (*http.Response, error) { return g.breaker.Do(r, g.HTTPClient.Do) }
+func (g guarded) Do(r *http.Request) (*http.Response, error) {
+	if p, ok := r.Context().Value(inMemory{}).([]byte); ok && r.Body != nil && r.ContentLength == int64(len(p)) {
+		r.Body = link.NewMemory(p) // what the SDK gives hides that
+	}
+	return g.breaker.Do(r, g.HTTPClient.Do)
+}
+
+// inMemory is the key of a context in which there is the body of the one request, with a body, that is made under it.
+type inMemory struct{}

@@ -99,7 +99,7 @@ func (u *upload) WritePart(ctx context.Context, n int, p []byte) error {
 	ctx, cancel := reluctant(ctx)
 	defer cancel()
 	sum := u.store.sum.of(p)
-	out, err := u.store.client.UploadPart(ctx, &s3.UploadPartInput{
+	out, err := u.store.client.UploadPart(context.WithValue(ctx, inMemory{}, p), &s3.UploadPartInput{
 		Bucket: &u.store.cfg.Bucket, Key: &u.key, UploadId: u.id, PartNumber: aws.Int32(int32(n)), Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
 		ChecksumCRC64NVME: sum.crc64nvme, ChecksumCRC32C: sum.crc32c, ChecksumCRC32: sum.crc32, ContentMD5: sum.md5,
 	})

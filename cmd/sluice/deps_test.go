@@ -29,11 +29,11 @@ const importRules = `
 	NONE < backend;
 	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire, backend/storetest/{azurite,fakegcs,versitygw};
 
-	NONE < backend/idle;
+	NONE < backend/link;
 	backend, LIBRARY < backend/{breaker,file,mem,storetest,transfer}, cache;
-	backend/{breaker,idle}, LIBRARY, AWS < backend/s3;
-	backend/{breaker,idle}, LIBRARY, AZURE < backend/azure;
-	backend/{breaker,idle}, LIBRARY, GOOGLE < backend/gcs;
+	backend/{breaker,link}, LIBRARY, AWS < backend/s3;
+	backend/{breaker,link}, LIBRARY, AZURE < backend/azure;
+	backend/{breaker,link}, LIBRARY, GOOGLE < backend/gcs;
 
 	backend/transfer, LIBRARY < backend/vfs;
 	backend/vfs, LIBRARY < backend/vfs/vfstest;

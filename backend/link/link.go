@@ -1,9 +1,13 @@
-// Package idle breaks connections to a store on which nothing moves. The drivers dial with it; it knows no HTTP and no store.
-package idle
+// Package link has the connections of the drivers to their stores: they break where nothing moves on them, and send a body that lies in
+// memory from there. It knows no store.
+package link
 
 import (
 	"context"
+	"io"
 	"net"
+	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,13 +23,14 @@ func Dial(d dial, read, write time.Duration) dial {
 		if err != nil {
 			return nil, err
 		}
-		return &conn{c, read, write}, nil
+		return &conn{Conn: c, read: read, write: write}, nil
 	}
 }
 
 type conn struct {
 	net.Conn
 	read, write time.Duration
+	aborted     atomic.Bool
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -37,5 +42,26 @@ func (c *conn) Write(p []byte) (int, error) {
 	now := time.Now()
 	_ = c.SetWriteDeadline(now.Add(c.write)) // fails where Write does
 	_ = c.SetReadDeadline(now.Add(c.read))
+	if c.aborted.Load() {
+		return 0, os.ErrDeadlineExceeded
+	}
 	return c.Conn.Write(p)
+}
+
+// abort ends the Write that runs, and those that follow.
+func (c *conn) abort() {
+	c.aborted.Store(true)
+	_ = c.SetWriteDeadline(time.Now())
+}
+
+// ReadFrom implements io.ReaderFrom. A Memory, which net/http gives it as an io.LimitedReader, is written from where it lies.
+func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
+	if l, ok := r.(*io.LimitedReader); ok {
+		if m, ok := l.R.(*Memory); ok {
+			n, err = m.send(c, l.N)
+			l.N -= n
+			return n, err
+		}
+	}
+	return io.Copy(struct{ io.Writer }{c}, r)
 }
