@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -33,10 +34,11 @@ func TestMemory(t *testing.T) {
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got, _ = io.ReadAll(r.Body) })
 	for name, server := range map[string]*httptest.Server{"clear": httptest.NewServer(handler), "TLS": httptest.NewTLSServer(handler)} {
 		defer server.Close()
-		longest := 0
+		longest, dials := 0, 0
 		transport := server.Client().Transport.(*http.Transport).Clone()
 		dialer := net.Dialer{}
 		transport.DialContext = Dial(func(ctx context.Context, network, address string) (net.Conn, error) {
+			dials++
 			c, err := dialer.DialContext(ctx, network, address)
 			return watched{c, &longest}, err
 		}, time.Minute, time.Minute)
@@ -52,10 +54,14 @@ func TestMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			_, _ = io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()
 			if !bytes.Equal(got, p) {
 				t.Errorf("%s: %d bytes arrived, or others", name, len(got))
 			}
+		}
+		if dials != 1 {
+			t.Errorf("%s: %d connections for two requests", name, dials)
 		}
 		if want := name == "clear"; (longest == bulk) != want {
 			t.Errorf("%s: the longest write has %d bytes", name, longest)
@@ -94,13 +100,33 @@ func TestEarlyAnswer(t *testing.T) {
 	for i := range p {
 		p[i] = 1 // the race detector sees who looks
 	}
-	if _, err := body.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
+	if _, err := body.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("read after Close: %v", err)
 	}
 	if text, err := io.ReadAll(answer.Body); err != nil || string(text) != "busy" {
 		t.Errorf("%q, %v", text, err)
 	}
 	answer.Body.Close()
+}
+
+// A line that moves is not given up, however long one piece takes; one that does not is.
+func TestSlowMemory(t *testing.T) {
+	for _, moves := range []int{100, 10} { // pieces of 4 KiB that the far end takes
+		near, far := net.Pipe()
+		c := &conn{Conn: near, read: time.Minute, write: 200 * time.Millisecond}
+		go func() {
+			for range moves {
+				time.Sleep(10 * time.Millisecond)
+				_, _ = io.ReadFull(far, make([]byte, 4<<10))
+			}
+		}()
+		n, err := c.ReadFrom(io.LimitReader(NewMemory(make([]byte, 400<<10)), 400<<10))
+		if whole := moves == 100; whole != (err == nil) || n != int64(moves)*4<<10 || !whole && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		near.Close()
+		far.Close()
+	}
 }
 
 // What is no Memory is copied.

@@ -2,8 +2,10 @@ package transfer
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,11 +51,11 @@ type keeper struct {
 	waitingAt atomic.Int64 // since when it is waited for more; -1: it is not
 	start     time.Time
 
+	nonce  string        // begins the serials of this upload's records, and no others
 	saving chan struct{} // has room while the record is not written
 
 	mu      sync.Mutex
 	etag    string    // of the record; empty: there is none of this upload
-	serial  string    // of the record that was last tried to write
 	saved   time.Time // when it was last written
 	doubt   bool      // whether the last try has failed is not known
 	tail    *tailRecord
@@ -71,7 +73,7 @@ func (u *upload) attach() {
 	if opts.Name == "" {
 		opts.Name = u.key
 	}
-	k := &keeper{u: u, opts: opts, place: placeOf(u.store, u.recordKey(opts.User, opts.Name)), done: make(chan struct{}), saving: make(chan struct{}, 1), start: time.Now()}
+	k := &keeper{u: u, opts: opts, place: placeOf(u.store, u.recordKey(opts.User, opts.Name)), done: make(chan struct{}), nonce: rand.Text(), saving: make(chan struct{}, 1), start: time.Now()}
 	k.waitingAt.Store(-1)
 	u.keep = k
 	u.Engine.mu.Lock()
@@ -96,6 +98,9 @@ func (k *keeper) end() {
 	e.mu.Unlock()
 	close(k.done)
 }
+
+// wrote reports whether a record was written for this upload, and by nobody since.
+func (k *keeper) wrote(rec record) bool { return strings.HasPrefix(rec.Serial, k.nonce) }
 
 // waits and heard are called before and after bytes are read.
 func (k *keeper) waits() { k.waitingAt.Store(int64(time.Since(k.start))) }

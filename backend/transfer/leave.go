@@ -121,7 +121,7 @@ func (k *keeper) saveRest(ctx context.Context, old *tailRecord) *tailRecord {
 func (k *keeper) forget(ctx context.Context) error {
 	k.stop()
 	k.mu.Lock()
-	etag, tail, serial, doubt := k.etag, k.tail, k.serial, k.doubt
+	etag, tail, doubt := k.etag, k.tail, k.doubt
 	k.mu.Unlock()
 	if etag == "" && !doubt || k.isTaken() {
 		return nil
@@ -132,7 +132,7 @@ func (k *keeper) forget(ctx context.Context) error {
 	err := retry(ctx, func(ctx context.Context) error {
 		if doubt {
 			rec, obj, err := k.u.load(ctx, store, k.place.key, "")
-			if errors.Is(err, backend.ErrNotExist) || err == nil && rec.Serial != serial && obj.ETag != etag {
+			if errors.Is(err, backend.ErrNotExist) || err == nil && !k.wrote(rec) && obj.ETag != etag {
 				return nil // there is none, or another's
 			}
 			if err != nil {

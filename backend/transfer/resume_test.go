@@ -56,46 +56,84 @@ func wantSize(t *testing.T, p *Partial, want int) {
 // small returns an engine whose parts have 20 bytes.
 func small() *Engine { return New(Config{PartSize: 20}) }
 
-// mute is a store whose answer to the write of a record is lost.
+// mute is a store that does not answer to the write of a record, and refuses those that follow.
 type mute struct {
 	backend.Store
-	nth int // of the writes
-	n   *int
+	nth     int // of the writes
+	refuses int
+	n       *int
 }
 
 func (m mute) Put(ctx context.Context, key string, p []byte, opts backend.PutOptions) (backend.Object, error) {
+	if !strings.HasPrefix(key, ".sluice/uploads/") {
+		return m.Store.Put(ctx, key, p, opts)
+	}
+	if *m.n++; *m.n > m.nth && *m.n <= m.nth+m.refuses {
+		return backend.Object{}, backend.ErrUnavailable
+	}
 	obj, err := m.Store.Put(ctx, key, p, opts)
-	if strings.HasPrefix(key, ".sluice/uploads/") {
-		if *m.n++; *m.n == m.nth {
-			return backend.Object{}, backend.ErrUnavailable
-		}
+	if *m.n == m.nth {
+		return backend.Object{}, backend.ErrUnavailable
 	}
 	return obj, err
 }
 
-// A record whose answer was lost is known as one's own when it is met, and nothing of the upload is lost with it.
+// slow is a client that sends a byte a second.
+type slow struct{ r io.Reader }
+
+func (s slow) Read(p []byte) (int, error) {
+	time.Sleep(time.Second)
+	return s.r.Read(p[:1])
+}
+
+// A record whose answer was lost is known as one's own when it is met, however many were refused since: the upload that runs goes on, and of one
+// that is cut off nothing is lost.
 func TestRecordAnswerLost(t *testing.T) {
 	data := pattern(90)
-	for nth, n := 1, 1; n >= nth; nth++ {
-		n = 0
-		s, e := mem.New(mem.Config{}), small()
-		lossy := mute{s, nth, &n}
-		cutOff(t, e, lossy, data[:50], io.ErrUnexpectedEOF)
-		for range 2 { // the client tries again where the store is not available
-			p := partial(t, e, s)
-			if p == nil || p.Size < 50 {
-				t.Fatalf("answer %d lost: of 50 bytes there is %+v", nth, p)
-			}
-			_, err := e.Resume(t.Context(), lossy, *p, AtEnd, bytes.NewReader(data[p.Size:]), anns())
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, backend.ErrUnavailable) {
-				t.Errorf("answer %d lost: %v", nth, err)
-			}
+	for refuses := range 3 {
+		for nth, n := 1, 1; n >= nth; nth++ {
+			n = 0
+			synctest.Test(t, func(t *testing.T) {
+				s, e := mem.New(mem.Config{}), small()
+				lossy := mute{s, nth, refuses, &n}
+				_, err := e.Upload(t.Context(), lossy, "k", slow{bytes.NewReader(data)}, anns())
+				if p := partial(t, e, s); errors.Is(err, backend.ErrUnavailable) && refuses > 0 && p != nil && content(t, s, "k") == nil {
+					return // nothing begins without a record that is fresh
+				}
+				if err != nil {
+					t.Errorf("answer %d lost, %d refused: %v", nth, refuses, err)
+				}
+				if got := content(t, s, "k"); !bytes.Equal(got, data) {
+					t.Errorf("answer %d lost, %d refused: the file has %d bytes, or others", nth, refuses, len(got))
+				}
+				if p := partial(t, e, s); p != nil {
+					t.Errorf("answer %d lost, %d refused: %+v is left", nth, refuses, p)
+				}
+			})
 		}
-		if got := content(t, s, "k"); !bytes.Equal(got, data) {
-			t.Errorf("answer %d lost: the file has %d bytes, or others", nth, len(got))
+		for nth, n := 1, 1; n >= nth; nth++ {
+			n = 0
+			synctest.Test(t, func(t *testing.T) {
+				s, e := mem.New(mem.Config{}), small()
+				lossy := mute{s, nth, refuses, &n}
+				cutOff(t, e, lossy, data[:50], io.ErrUnexpectedEOF)
+				for range 5 { // the client tries again where the store is not available
+					p := partial(t, e, s)
+					if p == nil || p.Size < 50 {
+						t.Fatalf("answer %d lost, %d refused: of 50 bytes there is %+v", nth, refuses, p)
+					}
+					_, err := e.Resume(t.Context(), lossy, *p, AtEnd, bytes.NewReader(data[p.Size:]), anns())
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, backend.ErrUnavailable) {
+						t.Errorf("answer %d lost, %d refused: %v", nth, refuses, err)
+					}
+				}
+				if got := content(t, s, "k"); !bytes.Equal(got, data) {
+					t.Errorf("answer %d lost, %d refused: the file has %d bytes, or others", nth, refuses, len(got))
+				}
+			})
 		}
 	}
 }

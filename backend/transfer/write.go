@@ -21,7 +21,7 @@ func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) erro
 	u := k.u
 	rec := k.record(owner)
 	k.mu.Lock()
-	etag, old, tried, taken, barred := k.etag, k.tail, k.serial, k.taken, k.barred
+	etag, old, taken, barred := k.etag, k.tail, k.taken, k.barred
 	k.mu.Unlock()
 	switch {
 	case taken:
@@ -37,14 +37,14 @@ func (k *keeper) write(ctx context.Context, owner string, tail *tailRecord) erro
 	if tail != nil {
 		rec.Size += tail.Size
 	}
-	rec.Serial = rand.Text()
+	rec.Serial = k.nonce + rand.Text()
 	k.mu.Lock()
-	k.serial, k.doubt = rec.Serial, true
+	k.doubt = true
 	k.mu.Unlock()
 	began := time.Now()
 	obj, err := save(ctx, u.store, k.place.key, etag, rec)
 	if errors.Is(err, backend.ErrChanged) {
-		obj, err = k.contend(ctx, etag, tried, rec)
+		obj, err = k.contend(ctx, etag, rec)
 	}
 	if err != nil {
 		switch {
@@ -97,7 +97,7 @@ func (k *keeper) drain(ctx context.Context) error {
 }
 
 // contend is asked when the record was not what it should have been.
-func (k *keeper) contend(ctx context.Context, etag, tried string, rec record) (backend.Object, error) {
+func (k *keeper) contend(ctx context.Context, etag string, rec record) (backend.Object, error) {
 	u := k.u
 	now, obj, err := u.load(ctx, u.store, k.place.key, "")
 	switch {
@@ -109,7 +109,7 @@ func (k *keeper) contend(ctx context.Context, etag, tried string, rec record) (b
 		return obj, err
 	case err == nil && now.Serial == rec.Serial: // written, but the answer was lost
 		return obj, nil
-	case err == nil && now.Serial == tried && tried != "": // so it was with the one before
+	case err == nil && k.wrote(now): // so it was with one before
 		return save(ctx, u.store, k.place.key, obj.ETag, rec)
 	case etag != "":
 		return obj, errTaken
