@@ -97,9 +97,24 @@ func Reclass(err, class error) error {
 }
 
 // Doubtful reports whether a change that failed with err, after so many tries, may be done all the same: its answer was lost, or another try
-// met what the first one has made. Of what arrived damaged it is known that it is not.
+// met what an earlier one has made. One that was not sent is not, nor one that was refused at its only try.
 func Doubtful(err error, tries int) bool {
-	return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrDamaged) || errors.Is(err, ErrChanged) && tries > 1
+	switch {
+	case errors.Is(err, ErrPaused):
+		return false
+	case errors.Is(err, ErrChanged), errors.Is(err, ErrDamaged), errors.Is(err, ErrThrottled):
+		return tries > 1
+	}
+	return errors.Is(err, ErrUnavailable)
+}
+
+// Told is the error of a change that is in doubt, failed with err, and was looked for in vain: err where the look has found something else or
+// nothing, ErrUnavailable where it has failed too.
+func Told(err, look error) error {
+	if look == nil || errors.Is(look, ErrNotExist) || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return Reclass(look, ErrUnavailable)
 }
 
 // NoAnswer is the class of an error that came instead of an answer, while the caller was still waiting for one.

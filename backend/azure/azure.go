@@ -189,17 +189,18 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 const lookTime = 30 * time.Second
 
 // made looks whether a write that failed with err has been done all the same: whether the blob at key holds what was written, which
-// only the checksum that the service keeps can tell. Where it does not, the error is err; where nobody can tell, ErrUnavailable.
+// only the checksum that the service keeps can tell. Where it does not, the error is that of backend.Told.
 func (s *Store) made(ctx context.Context, key string, size int64, sum []byte, err error) (backend.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	switch o, p, look := s.stat(ctx, key); {
-	case look == nil && o.Size == size && len(sum) > 0 && bytes.Equal(p.ContentMD5, sum):
-		return o, nil
-	case errors.Is(look, backend.ErrUnavailable) && !errors.Is(err, backend.ErrUnavailable):
-		return backend.Object{}, look
+	o, p, look := s.stat(ctx, key)
+	switch {
+	case look != nil:
+		return backend.Object{}, backend.Told(err, look)
+	case o.Size != size || len(sum) == 0 || !bytes.Equal(p.ContentMD5, sum):
+		return backend.Object{}, err
 	}
-	return backend.Object{}, err
+	return o, nil
 }
 
 // written is the object that a write has made, as far as it is known without asking.

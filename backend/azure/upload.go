@@ -265,16 +265,13 @@ func (u *upload) whole(n int) (blocks []string, size int64, err error) {
 }
 
 // committed looks whether a commit that failed with err has been done all the same: whether the blob is made of its blocks. No other upload has
-// blocks of their names. Where it is not, it returns err; where nobody can tell, ErrUnavailable.
+// blocks of their names. Where it is not, the error is that of backend.Told.
 func (u *upload) committed(ctx context.Context, blocks []string, err error) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	r, look := u.store.blob(u.key).GetBlockList(ctx, blockblob.BlockListTypeCommitted, nil)
 	if look != nil {
-		if look = u.store.wrap(ctx, "look for", u.key, look); errors.Is(look, backend.ErrUnavailable) && !errors.Is(err, backend.ErrUnavailable) {
-			return look
-		}
-		return err
+		return backend.Told(err, u.store.wrap(ctx, "look for", u.key, look))
 	}
 	if len(blocks) > 0 && slices.EqualFunc(r.CommittedBlocks, blocks, func(b *blockblob.Block, id string) bool { return value(b.Name) == id }) {
 		return nil

@@ -20,18 +20,17 @@ import (
 const lookTime = 30 * time.Second
 
 // made looks whether a write that failed with err has been done all the same: whether the object at key has its bytes. Where it has not, the
-// error is err; where nobody can tell, ErrUnavailable.
+// error is that of backend.Told.
 func (s *Store) made(ctx context.Context, key string, size int64, sum uint32, err error) (*storage.ObjectAttrs, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	a, look := s.handle(key).Attrs(ctx)
-	if look != nil {
-		if look = s.wrap(ctx, "look for", key, look); errors.Is(look, backend.ErrUnavailable) && !errors.Is(classify(err), backend.ErrUnavailable) {
-			return nil, look
-		}
+	switch {
+	case look != nil && errors.Is(classify(err), backend.ErrUnavailable):
 		return nil, err
-	}
-	if a.Size != size || a.CRC32C != sum {
+	case look != nil:
+		return nil, backend.Told(err, s.wrap(ctx, "look for", key, look))
+	case a.Size != size || a.CRC32C != sum:
 		return nil, err
 	}
 	return a, nil

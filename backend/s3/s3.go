@@ -54,16 +54,22 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Object, error) {
 	if err != nil {
 		return backend.Object{}, s.wrap(ctx, "stat", key, err)
 	}
+	o := headed(key, out)
+	if backend.ChecksumsWanted(ctx) {
+		o.Checksums = kept(out, s.cfg.Bucket)
+	}
+	return o, nil
+}
+
+// headed is the object that a HeadObject tells of, without its checksums.
+func headed(key string, out *s3.HeadObjectOutput) backend.Object {
 	o := backend.Object{
 		Key: key, Size: aws.ToInt64(out.ContentLength), Updated: aws.ToTime(out.LastModified), ETag: aws.ToString(out.ETag),
 		ContentType: aws.ToString(out.ContentType), StorageClass: class(out.StorageClass),
 	}
 	o.Archived = archived(out.StorageClass, aws.ToString(out.Restore), string(out.ArchiveStatus))
 	o.Metadata, o.ModTime = readMetadata(out.Metadata)
-	if backend.ChecksumsWanted(ctx) {
-		o.Checksums = kept(out, s.cfg.Bucket)
-	}
-	return o, nil
+	return o
 }
 
 // Open implements backend.Store with GetObject.
@@ -186,7 +192,7 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 	if err != nil {
 		err = unmet(opts.If, s.wrap(ctx, "put", key, err))
 		if backend.Doubtful(err, int(sent)) {
-			return s.made(ctx, key, opts.Attributes, sum.proof(int64(len(p))), err)
+			return s.made(ctx, key, sum.proof(int64(len(p))), err)
 		}
 		return backend.Object{}, err
 	}
@@ -200,23 +206,18 @@ func (s *Store) Put(ctx context.Context, key string, p []byte, opts backend.PutO
 const lookTime = 30 * time.Second
 
 // made looks whether a write that failed with err has been done all the same: whether the object at key is proven to be its work. Where it is
-// not, the error is err; where nobody can tell, ErrUnavailable.
-func (s *Store) made(ctx context.Context, key string, a backend.Attributes, proven func(*s3.HeadObjectOutput) bool, err error) (backend.Object, error) {
+// not, the error is that of backend.Told.
+func (s *Store) made(ctx context.Context, key string, proven func(*s3.HeadObjectOutput) bool, err error) (backend.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	out, look := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
-	if look != nil {
-		if look = s.wrap(ctx, "look for", key, look); errors.Is(look, backend.ErrUnavailable) && !errors.Is(err, backend.ErrUnavailable) {
-			return backend.Object{}, look
-		}
+	switch {
+	case look != nil:
+		return backend.Object{}, backend.Told(err, s.wrap(ctx, "look for", key, look))
+	case !proven(out):
 		return backend.Object{}, err
 	}
-	if !proven(out) {
-		return backend.Object{}, err
-	}
-	o := written(key, aws.ToInt64(out.ContentLength), aws.ToString(out.ETag), a)
-	o.Updated = aws.ToTime(out.LastModified)
-	return o, nil
+	return headed(key, out), nil
 }
 
 // written is the object that a write has made, as far as it is known without asking.

@@ -173,7 +173,8 @@ func (u *upload) Commit(ctx context.Context, n int) (backend.Object, error) {
 		err = u.store.wrap(ctx, "commit", u.key, err)
 		if backend.Doubtful(err, int(sent)) || errors.Is(err, backend.ErrNotExist) { // what is done is gone as an upload
 			var o backend.Object
-			if o, err = u.store.made(ctx, u.key, u.opts.Attributes, whole.proves, err); err == nil {
+			if o, err = u.store.made(ctx, u.key, whole.proves, err); err == nil {
+				_ = u.Abort(ctx) // of an upload that is not done, where such an object was there before
 				u.finish()
 				return o, nil
 			}
