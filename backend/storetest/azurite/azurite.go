@@ -36,16 +36,9 @@ func Start(t testing.TB) *Server {
 	key := make([]byte, 64)
 	_, _ = rand.Read(key) // never fails
 	s := &Server{Account: "sluicetest", AccountKey: base64.StdEncoding.EncodeToString(key), Container: "container"}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
+	address := free(t)
 	_, port, _ := net.SplitHostPort(address) // it has one
 	s.Endpoint = "http://" + address + "/" + s.Account
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	var log bytes.Buffer
 	// The SDK speaks a newer version of the protocol than the server knows by name.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program(t), "--blobHost", "127.0.0.1", "--blobPort", port,
@@ -74,6 +67,24 @@ func Start(t testing.TB) *Server {
 	}
 	s.create(t)
 	return s
+}
+
+// free returns an address on which nobody listens. Its port is below those that the system gives to whoever asks for any: until the server is up,
+// which takes it a second, it would be given to others.
+func free(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		b := make([]byte, 2)
+		_, _ = rand.Read(b) // never fails
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+(int(b[0])<<8|int(b[1]))%12000)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		if err == nil {
+			_ = l.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // Another returns the same server with an empty container of its own, which is there in no time.
