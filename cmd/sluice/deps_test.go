@@ -27,7 +27,9 @@ const importRules = `
 	NONE < AWS, AZURE, GOOGLE, PROMETHEUS, LIBRARY;
 
 	NONE < backend;
-	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire, backend/storetest/{azurite,fakegcs,versitygw};
+	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire;
+	NONE < backend/storetest/free;
+	backend/storetest/free, LIBRARY < backend/storetest/{azurite,fakegcs,versitygw};
 
 	NONE < backend/link;
 	backend, LIBRARY < backend/{breaker,file,mem,storetest,transfer}, cache;

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/backend/storetest/free"
 )
 
 // Server is a running server with one empty container.
@@ -36,7 +38,7 @@ func Start(t testing.TB) *Server {
 	key := make([]byte, 64)
 	_, _ = rand.Read(key) // never fails
 	s := &Server{Account: "sluicetest", AccountKey: base64.StdEncoding.EncodeToString(key), Container: "container"}
-	address := free(t)
+	address := free.Address(t)
 	_, port, _ := net.SplitHostPort(address) // it has one
 	s.Endpoint = "http://" + address + "/" + s.Account
 	var log bytes.Buffer
@@ -67,24 +69,6 @@ func Start(t testing.TB) *Server {
 	}
 	s.create(t)
 	return s
-}
-
-// free returns an address on which nobody listens. Its port is below those that the system gives to whoever asks for any: until the server is up,
-// which takes it a second, it would be given to others.
-func free(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		b := make([]byte, 2)
-		_, _ = rand.Read(b) // never fails
-		address := fmt.Sprintf("127.0.0.1:%d", 20000+(int(b[0])<<8|int(b[1]))%12000)
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
-		if err == nil {
-			_ = l.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // Another returns the same server with an empty container of its own, which is there in no time.

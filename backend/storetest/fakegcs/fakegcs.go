@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/backend/storetest/free"
 )
 
 // Server is a running emulator with one empty bucket.
@@ -27,18 +29,8 @@ type Server struct {
 // Start starts an emulator that ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		err = l.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := free.Address(t)
+	_, port, _ := net.SplitHostPort(address) // it has one
 	s := &Server{Endpoint: "http://" + address, Bucket: "bucket"}
 	var log bytes.Buffer
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program(t),

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/backend/storetest/free"
 )
 
 // Gateway is a running server with one empty bucket.
@@ -33,15 +35,8 @@ func Start(t testing.TB) *Gateway {
 	if err := os.Mkdir(filepath.Join(g.dir, g.Bucket), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
+	address := free.Address(t)
 	g.Endpoint = "http://" + address
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	var log bytes.Buffer
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program(t), "--access", g.AccessKey, "--secret", g.SecretKey, "--port", address, "--quiet", "posix", g.dir)
 	cmd.Stdout, cmd.Stderr = &log, &log
