@@ -31,6 +31,11 @@ func NewMemory(p []byte) *Memory { return &Memory{left: p} }
 
 // Read implements io.Reader.
 func (m *Memory) Read(p []byte) (int, error) {
+	return m.take(int64(len(p)), func(some []byte) (int, error) { return copy(p, some), nil })
+}
+
+// take gives at most n bytes of what is left to f, which returns how many of them it has taken; io.EOF if there is nothing.
+func (m *Memory) take(n int64, f func(some []byte) (int, error)) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -39,9 +44,9 @@ func (m *Memory) Read(p []byte) (int, error) {
 	case m.closed.Load():
 		return 0, http.ErrBodyReadAfterClose
 	}
-	n := copy(p, m.left)
-	m.left = m.left[n:]
-	return n, nil
+	k, err := f(m.left[:min(n, int64(len(m.left)))])
+	m.left = m.left[k:]
+	return k, err
 }
 
 // send writes what is left, at most n bytes.
@@ -50,30 +55,16 @@ func (m *Memory) send(c *conn, n int64) (sent int64, err error) {
 	defer m.on.Store(nil)
 	for sent < n && err == nil {
 		var k int
-		k, err = m.piece(c, n-sent)
+		k, err = m.take(min(n-sent, bulk), c.Write)
+		if k > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !c.aborted.Load() {
+			err = nil // it moves, if slowly
+		}
 		sent += int64(k)
 	}
 	if err == io.EOF {
 		err = nil
 	}
 	return sent, err
-}
-
-// piece writes some of what is left, at most n bytes; io.EOF if there is nothing.
-func (m *Memory) piece(c *conn, n int64) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case len(m.left) == 0:
-		return 0, io.EOF // net/http notices where that came too early
-	case m.closed.Load():
-		return 0, http.ErrBodyReadAfterClose
-	}
-	k, err := c.Write(m.left[:min(n, bulk, int64(len(m.left)))])
-	if m.left = m.left[k:]; k > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !c.aborted.Load() {
-		err = nil // it moves, if slowly
-	}
-	return k, err
 }
 
 // Close implements io.Closer. A write that runs has a moment to come to its end; then the connection is given up.
