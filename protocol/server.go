@@ -38,6 +38,7 @@ type Server struct {
 	cancel   context.CancelCauseFunc
 	draining chan struct{}
 	wg       sync.WaitGroup // sessions
+	renames  sync.Map       // the *attempt at each wish
 	late     sync.WaitGroup // those that came after Shutdown had begun, to be refused
 
 	mu        sync.Mutex

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"sluice/backend"
@@ -71,41 +70,6 @@ func (s *session) dele(ctx context.Context, arg string) (wire.Reply, error) {
 		return wire.Reply{}, err
 	}
 	return reply(250, "File deleted"), nil
-}
-
-func (s *session) rnfr(ctx context.Context, arg string) (wire.Reply, error) {
-	name := s.path(arg)
-	if name == "/" {
-		return wire.Reply{}, fmt.Errorf("the root: %w", backend.ErrPermission)
-	}
-	switch info, err := s.account.FS.Stat(backend.AllowPartial(ctx), name); {
-	case err != nil && !hidden(err):
-		return wire.Reply{}, err
-	case err == nil && !info.Rights.Has(vfs.Rename):
-		return wire.Reply{}, fmt.Errorf("no right to rename: %w", backend.ErrPermission)
-	}
-	s.renaming = name
-	return reply(350, "Ready for RNTO"), nil
-}
-
-// hidden reports whether the user may not see what he may nevertheless be allowed to rename.
-func hidden(err error) bool { return errors.Is(err, backend.ErrPermission) }
-
-// rnto may take its time: a directory is copied.
-func (s *session) rnto(t *transfer, arg string) job {
-	from, name := s.renaming, s.path(arg)
-	return func(ctx context.Context) (wire.Reply, error) {
-		switch {
-		case from == "":
-			return reply(503, "Send RNFR first"), nil
-		case name == "/":
-			return wire.Reply{}, vfs.ErrExist
-		}
-		if err := t.fs.Rename(ctx, from, name); err != nil {
-			return wire.Reply{}, err
-		}
-		return reply(250, "Renamed"), nil
-	}
 }
 
 // size answers with the stored size for every TYPE: clients ask before they have set one (RFC 3659 4).

@@ -269,7 +269,7 @@ func (d *daemon) lftp(implicit bool, commands string) *exec.Cmd {
 	if implicit {
 		url = fmt.Sprintf("ftps://127.0.0.1:%d", d.implicit)
 	}
-	script := fmt.Sprintf("set cmd:fail-exit yes; set net:max-retries 2; set net:timeout 30; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ssl:ca-file %q; open -u %q,%q %s; %s",
+	script := fmt.Sprintf("set cmd:fail-exit yes; set net:max-retries 2; set net:timeout 120; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ssl:ca-file %q; open -u %q,%q %s; %s",
 		d.ca, user, password, url, commands)
 	return exec.Command(tool(d.t, "lftp"), "--norc", "-c", script)
 }

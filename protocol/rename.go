@@ -1,0 +1,89 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"sluice/backend"
+	"sluice/backend/vfs"
+	"sluice/protocol/wire"
+)
+
+func (s *session) rnfr(ctx context.Context, arg string) (wire.Reply, error) {
+	name := s.path(arg)
+	if name == "/" {
+		return wire.Reply{}, fmt.Errorf("the root: %w", backend.ErrPermission)
+	}
+	switch info, err := s.account.FS.Stat(backend.AllowPartial(ctx), name); {
+	case err != nil && !hidden(err):
+		return wire.Reply{}, err
+	case err == nil && !info.Rights.Has(vfs.Rename):
+		return wire.Reply{}, fmt.Errorf("no right to rename: %w", backend.ErrPermission)
+	}
+	s.renaming = name
+	return reply(350, "Ready for RNTO"), nil
+}
+
+// hidden reports whether the user may not see what he may nevertheless be allowed to rename.
+func hidden(err error) bool { return errors.Is(err, backend.ErrPermission) }
+
+// wish is what a user wants to be renamed.
+type wish struct{ user, from, to string }
+
+// attempt is a rename under way.
+type attempt struct {
+	orphan atomic.Bool   // its session has lost the client
+	over   chan struct{} // closed at its end
+	ok     bool          // valid behind that
+}
+
+// rnto may take its time: a directory is copied. Many a client gives up waiting, connects again and asks for the same. So the loss of the control
+// connection does not stop it, ABOR and the end of the server do; and who asks for what a lost session is at waits for its success, or for
+// its failure to try again. A rename that still has its client is not shared: of two that claim a file by renaming it, one gets it.
+func (s *session) rnto(t *transfer, arg string) job {
+	w := wish{s.account.Name, s.renaming, s.path(arg)}
+	return func(ctx context.Context) (wire.Reply, error) {
+		switch {
+		case w.from == "":
+			return reply(503, "Send RNFR first"), nil
+		case w.to == "/":
+			return wire.Reply{}, vfs.ErrExist
+		}
+		mine := &attempt{over: make(chan struct{})}
+		for {
+			other, busy := s.srv.renames.LoadOrStore(w, mine)
+			first, _ := other.(*attempt)
+			if !busy || !first.orphan.Load() {
+				break
+			}
+			select {
+			case <-first.over:
+			case <-ctx.Done():
+				return wire.Reply{}, context.Cause(ctx)
+			}
+			if first.ok {
+				return reply(250, "Renamed"), nil
+			}
+		}
+		defer func() {
+			s.srv.renames.CompareAndDelete(w, mine)
+			close(mine.over)
+		}()
+		work, cancel := context.WithCancelCause(s.srv.ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(ctx, func() {
+			if cause := context.Cause(ctx); errors.Is(cause, errLost) {
+				mine.orphan.Store(true)
+			} else {
+				cancel(cause)
+			}
+		})()
+		if err := t.fs.Rename(work, w.from, w.to); err != nil {
+			return wire.Reply{}, err
+		}
+		mine.ok = true
+		return reply(250, "Renamed"), nil
+	}
+}

@@ -1,0 +1,132 @@
+package protocol_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"sluice/backend/vfs"
+	"sluice/protocol"
+	"sluice/protocol/dataconn"
+	"sluice/protocol/wiretest"
+)
+
+// gated is a tree whose renames end as they are told.
+type gated struct {
+	vfs.FS
+	begun, stopped atomic.Int32
+	outcomes       chan error
+}
+
+func (g *gated) Rename(ctx context.Context, _, _ string) error {
+	g.begun.Add(1)
+	select {
+	case err := <-g.outcomes:
+		return err
+	case <-ctx.Done():
+		g.stopped.Add(1)
+		return context.Cause(ctx)
+	}
+}
+
+// TestRenameAskedAgain: a rename goes on when its client has gone, and the client that asks for it again hears of its end. Two clients that are
+// both there share nothing; ABOR and the end of the server stop it.
+func TestRenameAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &gated{FS: newFS(t), outcomes: make(chan error)}
+		if err := fs.Mkdir(t.Context(), "/d"); err != nil {
+			t.Fatal(err)
+		}
+		network := wiretest.NewNetwork()
+		passive, err := dataconn.Listen(t.Context(), dataconn.Config{FirstPort: 1024, LastPort: 1024, Listen: network.Listen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := protocol.New(t.Context(), protocol.Config{Driver: &driver{fs: fs}, Passive: passive, AllowPlain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := network.Listen("tcp", ":21")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = server.Serve(l, protocol.Explicit) }()
+		ask := func(to string) *peer {
+			t.Helper()
+			conn, err := network.Dial(client, client, 21)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := newPeer(t, conn)
+			p.do("", "220")
+			p.do("USER alice", "331")
+			p.do("PASS secret", "230")
+			p.do("RNFR d", "350")
+			if _, err := conn.Write([]byte("RNTO " + to + "\r\n")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return p
+		}
+		leave := func(p *peer) {
+			_ = p.conn.Close()
+			synctest.Wait()
+		}
+		begun := func(want int32) {
+			t.Helper()
+			if n := fs.begun.Swap(0); n != want {
+				t.Errorf("%d renames have begun, want %d", n, want)
+			}
+		}
+
+		leave(ask("e")) // gives up
+		other, again := ask("f"), ask("e")
+		begun(2) // "d" to "e", and to "f"
+		fs.outcomes <- nil
+		fs.outcomes <- nil
+		again.do("", "250")
+		other.do("", "250")
+
+		leave(ask("e"))
+		second := ask("e")
+		begun(1)
+		fs.outcomes <- vfs.ErrBusy
+		synctest.Wait()
+		begun(1) // tried again
+		leave(second)
+		third := ask("e")
+		begun(0)
+		fs.outcomes <- nil
+		third.do("", "250")
+
+		one, two := ask("e"), ask("e")
+		begun(2)
+		fs.outcomes <- nil
+		fs.outcomes <- nil
+		one.do("", "250")
+		two.do("", "250")
+
+		if n := fs.stopped.Load(); n != 0 {
+			t.Errorf("%d renames were stopped by the loss of a connection", n)
+		}
+		third = ask("e")
+		third.do("ABOR", "426")
+		third.do("", "226")
+		if n := fs.stopped.Load(); n != 1 {
+			t.Errorf("ABOR has stopped %d renames", n)
+		}
+		leave(ask("e"))
+		for _, p := range []*peer{other, again, third, one, two} {
+			leave(p)
+		}
+		now, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = server.Shutdown(now)
+		synctest.Wait()
+		if n := fs.stopped.Load(); n != 2 {
+			t.Error("the end of the server stops no rename")
+		}
+		_ = passive.Close()
+	})
+}
