@@ -35,6 +35,7 @@ type command struct {
 	run    func(*session, context.Context, string) (wire.Reply, error) // exactly one final reply
 	start  func(*session, *transfer, string) job                       // a transfer; its job makes the final reply
 	local  bool                                                        // start needs no data connection
+	stays  bool                                                        // the job goes on when its client has gone
 	sub    func(*session, string) (*command, string)                   // the row of the command in the argument, and its argument
 	phase  phase
 	arg    argKind
@@ -67,7 +68,7 @@ func commandTable() map[string]*command {
 		"RMD":  {run: (*session).rmd, phase: loggedIn, arg: needed, help: "RMD path"},
 		"DELE": {run: (*session).dele, phase: loggedIn, arg: needed, help: "DELE path"},
 		"RNFR": {run: (*session).rnfr, phase: loggedIn, arg: needed, help: "RNFR path"},
-		"RNTO": {start: (*session).rnto, local: true, phase: loggedIn, arg: needed, help: "RNTO path"},
+		"RNTO": {start: (*session).rnto, local: true, stays: true, phase: loggedIn, arg: needed, help: "RNTO path"},
 		"SIZE": {run: (*session).size, phase: loggedIn, arg: needed, keeps: markREST, feat: "SIZE", help: "SIZE path"},
 		"MDTM": {run: (*session).mdtm, phase: loggedIn, arg: needed, keeps: markREST, feat: "MDTM", help: "MDTM path"},
 		"MFMT": {run: (*session).mfmt, phase: loggedIn, arg: needed, keeps: markREST, feat: "MFMT", help: "MFMT time path"},

@@ -34,14 +34,25 @@ type wish struct{ user, from, to string }
 
 // attempt is a rename under way.
 type attempt struct {
-	orphan atomic.Bool   // its session has lost the client
-	over   chan struct{} // closed at its end
-	ok     bool          // valid behind that
+	left chan struct{} // closed when its client has gone
+	heir atomic.Bool   // somebody waits for it in that client's place
+	over chan struct{} // closed at its end
+	ok   bool          // valid behind that
+}
+
+// inherit reports whether the caller may wait for the attempt as his own.
+func (a *attempt) inherit() bool {
+	select {
+	case <-a.left:
+		return a.heir.CompareAndSwap(false, true)
+	default:
+		return false
+	}
 }
 
 // rnto may take its time: a directory is copied. Many a client gives up waiting, connects again and asks for the same. So the loss of the control
-// connection does not stop it, ABOR and the end of the server do; and who asks for what a lost session is at waits for its success, or for
-// its failure to try again. A rename that still has its client is not shared: of two that claim a file by renaming it, one gets it.
+// connection does not stop it; and the first who asks for what a lost session is at waits for its success, or for its failure to try again.
+// Nobody else shares it: of two that claim a file by renaming it, one gets it.
 func (s *session) rnto(t *transfer, arg string) job {
 	w := wish{s.account.Name, s.renaming, s.path(arg)}
 	return func(ctx context.Context) (wire.Reply, error) {
@@ -51,16 +62,20 @@ func (s *session) rnto(t *transfer, arg string) job {
 		case w.to == "/":
 			return wire.Reply{}, vfs.ErrExist
 		}
-		mine := &attempt{over: make(chan struct{})}
+		mine := &attempt{left: t.left, over: make(chan struct{})}
 		for {
 			other, busy := s.srv.renames.LoadOrStore(w, mine)
 			first, _ := other.(*attempt)
-			if !busy || !first.orphan.Load() {
+			if !busy || !first.inherit() {
 				break
 			}
 			select {
 			case <-first.over:
+			case <-t.left:
+				first.heir.Store(false)
+				return wire.Reply{}, errLost
 			case <-ctx.Done():
+				first.heir.Store(false)
 				return wire.Reply{}, context.Cause(ctx)
 			}
 			if first.ok {
@@ -71,16 +86,7 @@ func (s *session) rnto(t *transfer, arg string) job {
 			s.srv.renames.CompareAndDelete(w, mine)
 			close(mine.over)
 		}()
-		work, cancel := context.WithCancelCause(s.srv.ctx)
-		defer cancel(nil)
-		defer context.AfterFunc(ctx, func() {
-			if cause := context.Cause(ctx); errors.Is(cause, errLost) {
-				mine.orphan.Store(true)
-			} else {
-				cancel(cause)
-			}
-		})()
-		if err := t.fs.Rename(work, w.from, w.to); err != nil {
+		if err := t.fs.Rename(ctx, w.from, w.to); err != nil {
 			return wire.Reply{}, err
 		}
 		mine.ok = true

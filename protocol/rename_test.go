@@ -2,6 +2,7 @@ package protocol_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -30,8 +31,8 @@ func (g *gated) Rename(ctx context.Context, _, _ string) error {
 	}
 }
 
-// TestRenameAskedAgain: a rename goes on when its client has gone, and the client that asks for it again hears of its end. Two clients that are
-// both there share nothing; ABOR and the end of the server stop it.
+// TestRenameAskedAgain: a rename goes on when its client has gone, and who asks for it again hears of its end. Two clients that are both there
+// share nothing, nor do two that ask again; ABOR and the end of the server stop it.
 func TestRenameAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := &gated{FS: newFS(t), outcomes: make(chan error)}
@@ -88,7 +89,28 @@ func TestRenameAskedAgain(t *testing.T) {
 		again.do("", "250")
 		other.do("", "250")
 
+		quits := ask("e")
+		_, _ = quits.conn.Write([]byte("QUIT\r\n"))
+		leave(quits)
+		heir, late := ask("e"), ask("e")
+		begun(2) // one waits, and two share nothing
+		fs.outcomes <- nil
+		fs.outcomes <- vfs.ErrExist
+		codes := map[string]bool{}
+		for _, p := range []*peer{heir, late} {
+			code, _, _ := p.text.ReadResponse(0)
+			codes[fmt.Sprint(code)] = true
+			leave(p)
+		}
+		if !codes["250"] || !codes["550"] {
+			t.Errorf("two ask for what a lost session is at and hear %v", codes)
+		}
+
 		leave(ask("e"))
+		leave(ask("e")) // it has waited
+		aborts := ask("e")
+		aborts.do("ABOR", "426")
+		aborts.do("", "226")
 		second := ask("e")
 		begun(1)
 		fs.outcomes <- vfs.ErrBusy
@@ -117,7 +139,7 @@ func TestRenameAskedAgain(t *testing.T) {
 			t.Errorf("ABOR has stopped %d renames", n)
 		}
 		leave(ask("e"))
-		for _, p := range []*peer{other, again, third, one, two} {
+		for _, p := range []*peer{other, again, aborts, third, one, two} {
 			leave(p)
 		}
 		now, cancel := context.WithCancel(t.Context())

@@ -38,8 +38,8 @@ type Server struct {
 	cancel   context.CancelCauseFunc
 	draining chan struct{}
 	wg       sync.WaitGroup // sessions
-	renames  sync.Map       // the *attempt at each wish
 	late     sync.WaitGroup // those that came after Shutdown had begun, to be refused
+	renames  sync.Map       // the *attempt at each wish
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}

@@ -254,10 +254,13 @@ func (s *session) read() {
 	})
 }
 
-// alarm tells the loop; of two that it has not seen yet, the later one counts for what the earlier one would.
+// alarm tells the loop; of two that it has not seen yet, the later one counts for what the earlier one would, and an ABOR as one.
 func (s *session) alarm(a alarm) {
 	select {
-	case <-s.alarms:
+	case earlier := <-s.alarms:
+		if errors.Is(earlier.cause, errAborted) {
+			a.cause = errAborted
+		}
 	default:
 	}
 	s.alarms <- a
@@ -316,7 +319,7 @@ func (s *session) wait() {
 	case it := <-items:
 		s.take(it)
 	case a := <-s.alarms:
-		if s.current != nil && s.current.seq < a.seq {
+		if s.current != nil && s.current.seq < a.seq && (!s.current.stays || !errors.Is(a.cause, errLost)) {
 			s.current.cancel(a.cause)
 			if s.current.aborted.IsZero() {
 				s.current.aborted = time.Now()
@@ -371,6 +374,9 @@ func (s *session) take(it item) {
 	s.lastSeen = time.Now()
 	if it.err != nil && it.last && !errors.Is(it.err, wire.ErrForeign) {
 		s.lost = it.err
+		if s.current != nil {
+			close(s.current.left)
+		}
 		if !errors.Is(it.err, io.EOF) {
 			s.log.Debug("control connection lost", "error", it.err)
 		}

@@ -34,6 +34,8 @@ type transfer struct {
 	stall    time.Duration
 
 	cancel  context.CancelCauseFunc
+	stays   bool          // the loss of its client does not cancel it
+	left    chan struct{} // closed when its client has gone, by the session
 	events  chan event
 	whole   atomic.Bool // an upload whose data has come to its end
 	aborted time.Time   // the session's alone
@@ -63,7 +65,10 @@ func (s *session) begin(seq int64, cmd wire.Command, arg string, row *command) w
 		seq:  seq,
 		verb: cmd.Verb, fs: s.account.FS, form: s.form, rest: s.rest, limit: s.limit,
 		lenient: s.account.LenientClose, patience: s.srv.cfg.ConnectTimeout, stall: s.srv.cfg.StallTimeout,
-		events: make(chan event), begun: time.Now(),
+		events: make(chan event), begun: time.Now(), stays: row.stays, left: make(chan struct{}),
+	}
+	if s.lost != nil {
+		close(t.left)
 	}
 	if !row.local {
 		rep := s.noData()
