@@ -2,7 +2,7 @@ package cache
 
 import "sync/atomic"
 
-// Stats are counts since the Cache was made, but for Bytes, which is now.
+// Stats are counts since the Cache was made, but for Bytes, which is now, and Limit.
 type Stats struct {
 	Hits         int64 // Stats answered from the cache with an object
 	NegativeHits int64 // Stats answered from the cache with ErrNotExist
@@ -16,6 +16,7 @@ type Stats struct {
 	Invalidations int64 // calls of Invalidate, InvalidatePrefix and Purge
 
 	Bytes int64 // memory held, as estimated
+	Limit int64 // most of it, see Config.Memory
 }
 
 type counters struct {
@@ -35,6 +36,7 @@ func (c *Cache) Stats() Stats {
 		Evictions:     c.stats.evictions.Load(),
 		Invalidations: c.stats.invalidations.Load(),
 		Bytes:         c.lists.size(),
+		Limit:         max(0, c.cfg.Memory),
 	}
 	for i := range c.shards {
 		s.Bytes += c.shards[i].size()

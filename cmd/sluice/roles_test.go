@@ -52,7 +52,7 @@ func TestRoles(t *testing.T) {
 	for _, name := range []string{"ann", "bob"} {
 		cfg.Users = append(cfg.Users, config.User{Name: name, Mounts: mounts})
 	}
-	stores, closeAll, err := openStores(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	stores, closeAll, err := openStores(t.Context(), cfg, newCache(cfg.Cache), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

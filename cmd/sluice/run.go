@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"sluice/backend/transfer"
@@ -44,7 +45,8 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 			err = nil // told to stop before it had begun
 		}
 	}(ctx)
-	health, err := serveHealth(ctx, cfg.Admin.Listen, &ready)
+	registry := newRegistry()
+	health, err := serveHealth(ctx, cfg.Admin.Listen, &ready, registry)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,8 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	if err != nil {
 		return err
 	}
-	stores, closeStores, err := openStores(ctx, cfg, log)
+	meta := newCache(cfg.Cache)
+	stores, closeStores, err := openStores(ctx, cfg, meta, log)
 	if err != nil {
 		return err
 	}
@@ -62,6 +65,7 @@ func serve(ctx context.Context, cfg *config.Config, opts options) (err error) {
 	budget := newBudget(int64(cfg.Transfer.Memory.Bytes))
 	defer leaveRoom(budget)()
 	engine := transfer.New(transfer.Config{Budget: budget})
+	registry.MustRegister(metrics{meta, engine})
 	users, err := newUsers(cfg, stores, engine)
 	if err != nil {
 		return err
@@ -196,9 +200,9 @@ func openListeners(ctx context.Context, cfg *config.Config) (all []listener, err
 	return all, nil
 }
 
-// serveHealth answers health checks; an empty address opens nothing.
-func serveHealth(ctx context.Context, address string, ready *atomic.Bool) (*health, error) {
-	h := &health{server: admin.Server(ready.Load), done: make(chan error, 1)}
+// serveHealth answers health checks and shows metrics; an empty address opens nothing.
+func serveHealth(ctx context.Context, address string, ready *atomic.Bool, metrics prometheus.Gatherer) (*health, error) {
+	h := &health{server: admin.Server(ready.Load, metrics), done: make(chan error, 1)}
 	if address == "" {
 		h.done <- http.ErrServerClosed
 		return h, nil

@@ -26,9 +26,20 @@ import (
 // reachTime is how long a store may take to answer at the start.
 const reachTime = 15 * time.Second
 
+// newCache makes the cache in front of all stores.
+func newCache(cfg config.Cache) *cache.Cache {
+	memory := int64(cfg.Memory)
+	if memory == 0 {
+		memory = -1
+	}
+	return cache.New(cache.Config{
+		Memory: memory, TTL: orNever(cfg.TTL), NegativeTTL: orNever(cfg.NegativeTTL), ListTTL: orNever(min(cfg.TTL, 5*time.Second)),
+	})
+}
+
 // openStores opens every store of the configuration, makes sure that it answers, and puts the cache before those that are
 // reached over a network. The caller closes them by the function that comes with them.
-func openStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ map[string]backend.Store, _ func() error, err error) {
+func openStores(ctx context.Context, cfg *config.Config, meta *cache.Cache, log *slog.Logger) (_ map[string]backend.Store, _ func() error, err error) {
 	var opened []backend.Store
 	closeAll := func() error {
 		var errs []error
@@ -42,10 +53,6 @@ func openStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ ma
 			err = errors.Join(err, closeAll())
 		}
 	}()
-	meta := cache.New(cache.Config{
-		Memory: int64(cfg.Cache.Memory), TTL: orNever(cfg.Cache.TTL), NegativeTTL: orNever(cfg.Cache.NegativeTTL),
-		ListTTL: orNever(min(cfg.Cache.TTL, 5*time.Second)),
-	})
 	stores := map[string]backend.Store{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Stores)) {
 		s := cfg.Stores[name]

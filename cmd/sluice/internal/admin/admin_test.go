@@ -3,11 +3,13 @@ package admin
 import (
 	"net/http/httptest"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestServer(t *testing.T) {
 	ready := false
-	h := Server(func() bool { return ready }).Handler
+	h := Server(func() bool { return ready }, prometheus.NewRegistry()).Handler
 	check := func(method, path string, code int, body string) {
 		t.Helper()
 		w := httptest.NewRecorder()
@@ -22,5 +24,6 @@ func TestServer(t *testing.T) {
 	check("GET", "/readyz", 200, "ok\n")
 	check("HEAD", "/readyz", 200, "")
 	check("POST", "/readyz", 405, "")
+	check("GET", "/metrics", 200, "")
 	check("GET", "/", 404, "")
 }
