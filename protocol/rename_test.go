@@ -8,9 +8,6 @@ import (
 	"testing/synctest"
 
 	"sluice/backend/vfs"
-	"sluice/protocol"
-	"sluice/protocol/dataconn"
-	"sluice/protocol/wiretest"
 )
 
 // gated is a tree whose renames end as they are told.
@@ -39,32 +36,12 @@ func TestRenameAskedAgain(t *testing.T) {
 		if err := fs.Mkdir(t.Context(), "/d"); err != nil {
 			t.Fatal(err)
 		}
-		network := wiretest.NewNetwork()
-		passive, err := dataconn.Listen(t.Context(), dataconn.Config{FirstPort: 1024, LastPort: 1024, Listen: network.Listen})
-		if err != nil {
-			t.Fatal(err)
-		}
-		server, err := protocol.New(t.Context(), protocol.Config{Driver: &driver{fs: fs}, Passive: passive, AllowPlain: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := network.Listen("tcp", ":21")
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { _ = server.Serve(l, protocol.Explicit) }()
+		server, dial := servePlain(t, fs)
 		ask := func(to string) *peer {
 			t.Helper()
-			conn, err := network.Dial(client, client, 21)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := newPeer(t, conn)
-			p.do("", "220")
-			p.do("USER alice", "331")
-			p.do("PASS secret", "230")
+			p, _ := dial()
 			p.do("RNFR d", "350")
-			if _, err := conn.Write([]byte("RNTO " + to + "\r\n")); err != nil {
+			if _, err := p.conn.Write([]byte("RNTO " + to + "\r\n")); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -149,6 +126,5 @@ func TestRenameAskedAgain(t *testing.T) {
 		if n := fs.stopped.Load(); n != 2 {
 			t.Error("the end of the server stops no rename")
 		}
-		_ = passive.Close()
 	})
 }

@@ -43,6 +43,7 @@ var errorReplies = []struct {
 	{vfs.ErrQuota, reply(552, "Quota exceeded")},
 	{backend.ErrTooLarge, reply(552, "File too large")},
 	{vfs.ErrBusy, reply(450, "Busy; try again later")},
+	{vfs.ErrFull, reply(450, "Too many transfers are running; try again later")},
 	{backend.ErrArchived, reply(450, "File is archived; send SITE RESTORE path [days] and try again when that is done")},
 	{backend.ErrNotExist, reply(550, "No such file or directory")},
 	{backend.ErrPermission, reply(550, "Permission denied")},

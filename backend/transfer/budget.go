@@ -2,13 +2,11 @@ package transfer
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math/bits"
 	"slices"
 	"sync"
 	"time"
-
-	"sluice/backend"
 )
 
 // DefaultMemory is the size of the Budget of an Engine that was given none.
@@ -271,7 +269,7 @@ func (b *Budget) take(d demand) {
 
 // join is admit for an upload that begins, with a buffer of n bytes. leave must follow unless there was an error.
 func (b *Budget) join(ctx context.Context, n, limit int64, patience time.Duration) (*lease, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errFull)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrFull)
 	defer cancel()
 	if b.seats != nil {
 		select {
@@ -295,4 +293,5 @@ func (b *Budget) leave() {
 	}
 }
 
-var errFull = fmt.Errorf("transfer buffers exhausted: %w", backend.ErrUnavailable)
+// ErrFull means that no buffer came free in time: others transfer files.
+var ErrFull = errors.New("transfer buffers exhausted")

@@ -100,9 +100,9 @@ func TestStalledUploads(t *testing.T) {
 			filled.Add(1)
 			stalled.Go(func() {
 				r := &staller{p: pattern(2 << 20), first: 1_900_000, until: end, there: filled.Done}
-				if _, err := e.Upload(ctx, s, fmt.Sprintf("stalled%d", i), r, UploadOptions{}); !errors.Is(err, context.Canceled) && !errors.Is(err, backend.ErrUnavailable) {
+				if _, err := e.Upload(ctx, s, fmt.Sprintf("stalled%d", i), r, UploadOptions{}); !errors.Is(err, context.Canceled) && !errors.Is(err, ErrFull) {
 					t.Error(err)
-				} else if errors.Is(err, backend.ErrUnavailable) {
+				} else if errors.Is(err, ErrFull) {
 					filled.Done() // nothing is left for it
 				}
 			})
@@ -155,7 +155,7 @@ func TestUploadSeats(t *testing.T) {
 		begun.Wait()
 		start := time.Now()
 		r := &endReader{p: pattern(10), err: io.EOF}
-		if _, err := e.Upload(t.Context(), s, "third", r, UploadOptions{}); !errors.Is(err, backend.ErrUnavailable) || time.Since(start) != 10*time.Second || r.reads > 0 {
+		if _, err := e.Upload(t.Context(), s, "third", r, UploadOptions{}); !errors.Is(err, ErrFull) || time.Since(start) != 10*time.Second || r.reads > 0 {
 			t.Errorf("no seat: %v after %v and %d reads", err, time.Since(start), r.reads)
 		}
 		wg.Go(func() {

@@ -24,7 +24,7 @@ type UploadOptions struct {
 // goroutine alone, first when there is memory for it, and never after the return; the end of ctx does not interrupt a
 // Read that blocks. With opts.Resume, what the store has by then may stay for Engine.Resume.
 //
-// ErrUnavailable where no buffer comes free in time, ErrTooLarge where the store cannot hold the object.
+// ErrFull where no buffer comes free in time, ErrTooLarge where the store cannot hold the object.
 func (e *Engine) Upload(ctx context.Context, store backend.Store, key string, r io.Reader, opts UploadOptions) (backend.Object, error) {
 	return e.upload(ctx, &upload{store: store, key: key, r: r, opts: opts})
 }

@@ -234,7 +234,7 @@ func TestUploadFullBudget(t *testing.T) {
 		r := &endReader{err: io.EOF}
 		start := time.Now()
 		_, err = e.Upload(t.Context(), s, "k", r, UploadOptions{})
-		if !errors.Is(err, backend.ErrUnavailable) || time.Since(start) != 10*time.Second || r.reads > 0 {
+		if !errors.Is(err, ErrFull) || time.Since(start) != 10*time.Second || r.reads > 0 {
 			t.Errorf("%v after %v, %d reads", err, time.Since(start), r.reads)
 		}
 		time.AfterFunc(9*time.Second, hog.free)

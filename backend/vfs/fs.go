@@ -17,7 +17,8 @@ import (
 // ".." never reaches an FS. Methods may be called concurrently.
 //
 // Errors wrap one of the sentinels below or of package backend: ErrNotExist, ErrPermission, ErrExist, ErrIsDir, ErrNotDir,
-// ErrNotEmpty, ErrName, ErrOffset, ErrQuota, ErrTooMany, ErrBusy, ErrArchived, ErrChanged, ErrTooLarge, ErrUnsupported, ErrUnavailable.
+// ErrNotEmpty, ErrName, ErrOffset, ErrQuota, ErrTooMany, ErrBusy, ErrFull, ErrArchived, ErrChanged, ErrTooLarge, ErrUnsupported,
+// ErrUnavailable.
 type FS interface {
 	// Stat describes a file or directory. Under backend.AllowPartial the time of a file, its type and its metadata may be missing
 	// or its store's own: for callers who ask what is there and how large it is. A directory exists if it is a mount point or a parent of one, if it has a marker,
@@ -106,6 +107,7 @@ var (
 	ErrQuota    = errors.New("quota exceeded")
 	ErrTooMany  = errors.New("too many files in the directory") // to rename it, see Config.RenameLimit
 	ErrBusy     = transfer.ErrBusy
+	ErrFull     = transfer.ErrFull
 )
 
 // Rights are the verbs that a user may apply below a mount.
