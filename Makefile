@@ -56,8 +56,8 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: build .tools/ftpservers $(call stamp,$(RCLONE)) ## measure beside other servers and write deploy/bench; as root on Debian, an hour
-	go run ./cmd/sluice/internal/bench -out deploy/bench
+bench: build .tools/ftpservers $(call stamp,$(RCLONE)) ## measure beside other servers and write deploy/bench; as root on Debian, an hour or more; BENCH has flags
+	go run ./cmd/sluice/internal/bench -out deploy/bench $(BENCH)
 
 microbench: ## every Go benchmark
 	go test -run '^$$' -bench . -benchmem $(call found,^func Benchmark)

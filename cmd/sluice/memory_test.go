@@ -56,3 +56,22 @@ func TestCgroupLimit(t *testing.T) {
 		t.Errorf("no cgroups: %d", n)
 	}
 }
+
+// TestTuneGC: the ballast is small beside a memory limit, and who sets GOGC gets what he wants.
+func TestTuneGC(t *testing.T) {
+	old := debug.SetMemoryLimit(64 << 20)
+	percent := debug.SetGCPercent(100)
+	defer func() {
+		debug.SetMemoryLimit(old)
+		debug.SetGCPercent(percent)
+		ballast = nil
+	}()
+	t.Setenv("GOGC", "200")
+	if tuneGC(); ballast != nil || debug.SetGCPercent(100) != 100 {
+		t.Error("GOGC is not left alone")
+	}
+	t.Setenv("GOGC", "")
+	if tuneGC(); len(ballast) != 1<<20 || debug.SetGCPercent(100) != gcPercent {
+		t.Errorf("a ballast of %d bytes under a limit of 64 MiB", len(ballast))
+	}
+}

@@ -62,7 +62,7 @@ func (s *stock) file(name string, size int64, n int) {
 // stocked is what the selected benchmarks need.
 func stocked(opts options, selected []benchmark) stock {
 	var s stock
-	for _, size := range []int64{opts.size, opts.each} {
+	for _, size := range slices.Compact([]int64{opts.size, opts.each}) {
 		s.file(fmt.Sprintf("large-%d", size), size, 1)
 	}
 	s.file("4KiB", 4*kib, 1024)
@@ -203,7 +203,9 @@ func lists(opts options) []benchmark {
 		if n > 1000 {
 			far.without += " rclone" // it asks for every file, one after the other
 		}
-		all = append(all, cold, warm, far)
+		again := far
+		again.name, again.prepare, again.without = fmt.Sprintf("list %d files, again", n), warm.prepare, far.without+" raw"
+		all = append(all, cold, warm, far, again)
 	}
 	return append(all, benchmark{
 		group: "Sessions", name: "logins, 8 at once", per: "login", sessions: 8, runs: opts.runs, opens: true, without: "raw",

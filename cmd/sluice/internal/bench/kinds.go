@@ -14,7 +14,7 @@ import (
 
 // kinds are all servers that can be compared, in the order of the tables.
 var kinds = []kind{
-	{name: "sluice", about: "over the null store", store: true, verb: "MLSD", start: startSluice},
+	{name: "sluice", about: fmt.Sprintf("over the null store, with %s for buffers and 64 MiB for the cache", amount(buffers)), store: true, verb: "MLSD", start: startSluice},
 	{name: "vsftpd", about: "on the local disk; an anonymous user, so its logins check no password", verb: "LIST", start: startVsftpd},
 	{name: "proftpd", about: "on the local disk", verb: "MLSD", start: startProftpd},
 	{name: "rclone", about: "`rclone serve ftp` over the null store. **Its data connections are clear**, so it spares itself the TLS of all others", store: true, verb: "LIST", start: startRclone},

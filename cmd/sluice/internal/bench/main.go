@@ -101,28 +101,26 @@ func bench(ctx context.Context, opts options) (err error) {
 	for _, b := range selected {
 		without := func(k kind) bool { return slices.Contains(strings.Fields(b.without), k.name) }
 		results, err := compare(ctx, b, slices.DeleteFunc(slices.Clone(chosen), without), at)
-		if ctx.Err() != nil {
-			break // the page gets what there is
-		}
 		if err != nil {
-			return err
+			report.short = fmt.Errorf("at %q: %w", b.name, err)
+			break // the page gets what there is
 		}
 		report.results = append(report.results, results...)
 		fmt.Fprintln(os.Stderr, progress(results))
 	}
 	for _, k := range chosen {
-		if k.name == "raw" || ctx.Err() != nil || !only.MatchString("Sessions: idle") {
+		if k.name == "raw" || report.short != nil || !only.MatchString("Sessions: idle") {
 			continue
 		}
-		if report.idle[k.name], err = idle(ctx, k, at, opts.idle); err != nil && ctx.Err() == nil {
-			return fmt.Errorf("%s: idle sessions: %w", k.name, err)
+		if report.idle[k.name], err = idle(ctx, k, at, opts.idle); err != nil {
+			report.short = fmt.Errorf("at the idle sessions of %s: %w", k.name, err)
 		}
 	}
 	if opts.out == "" {
 		_, err = os.Stdout.WriteString(report.markdown())
-		return err
+		return errors.Join(err, report.short)
 	}
-	return errors.Join(
+	return errors.Join(report.short,
 		os.WriteFile(filepath.Join(opts.out, "README.md"), []byte(report.markdown()), 0o644),
 		os.WriteFile(filepath.Join(opts.out, "bench.svg"), []byte(report.plot()), 0o644))
 }
