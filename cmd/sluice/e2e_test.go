@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
+	"sluice/backend/storetest/azurite"
 	"sluice/backend/storetest/fakegcs"
 	"sluice/backend/storetest/versitygw"
 )
@@ -108,6 +113,42 @@ var starts = map[string]func(t *testing.T, edits ...edit) *daemon{
 			uploads: func() []string { return server.Names(t, ".sluice/parts/") },
 			records: func() []string { return server.Names(t, ".sluice/") },
 			bytes:   func() int64 { return int64(len(server.Names(t, ".sluice/parts/"))-1) * 8 << 20 },
+		}, edits...)
+	},
+	"azure": func(t *testing.T, edits ...edit) *daemon {
+		server := azurite.Start(t)
+		key, err := container.NewSharedKeyCredential(server.Account, server.AccountKey)
+		must(t, err)
+		client, err := container.NewClientWithSharedKeyCredential(server.Endpoint+"/"+server.Container, key, nil)
+		must(t, err)
+		names := func(prefix string, which container.ListBlobsInclude) (names []string) {
+			for pages := client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix, Include: which}); pages.More(); {
+				page, err := pages.NextPage(t.Context())
+				must(t, err)
+				for _, b := range page.Segment.BlobItems {
+					names = append(names, *b.Name)
+				}
+			}
+			return names
+		}
+		uploads := func() []string { // blobs that have nothing but blocks
+			committed := names("", container.ListBlobsInclude{})
+			return slices.DeleteFunc(names("", container.ListBlobsInclude{UncommittedBlobs: true}), func(n string) bool { return slices.Contains(committed, n) })
+		}
+		return startOn(t, place{
+			config:  fmt.Sprintf("{type: azure, account: %s, container: %s, endpoint: %q, accountKey: %q}", server.Account, server.Container, server.Endpoint, server.AccountKey),
+			uploads: uploads,
+			records: func() []string { return names(".sluice/", container.ListBlobsInclude{}) },
+			bytes: func() (n int64) {
+				for _, name := range uploads() {
+					blocks, err := client.NewBlockBlobClient(name).GetBlockList(t.Context(), blockblob.BlockListTypeUncommitted, nil)
+					must(t, err)
+					for _, b := range blocks.UncommittedBlocks {
+						n += *b.Size
+					}
+				}
+				return n
+			},
 		}, edits...)
 	},
 }
