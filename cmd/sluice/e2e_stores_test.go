@@ -5,6 +5,7 @@ package main_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,6 +28,7 @@ import (
 	"sluice/backend/storetest/azurite"
 	"sluice/backend/storetest/fakegcs"
 	"sluice/backend/storetest/versitygw"
+	"sluice/backend/transfer"
 )
 
 // kind is a kind of store that the program serves.
@@ -82,7 +86,7 @@ func TestE2EStores(t *testing.T) {
 				name string
 				do   func(t *testing.T, d *daemon, store backend.Store, k kind)
 			}{
-				{"pipe", piped}, {"append", appended}, {"resume", resumed}, {"hash", hashed}, {"mirror", mirrored}, {"rename", renamed}, {"python", scripted},
+				{"pipe", piped}, {"append", appended}, {"resume", resumed}, {"expire", expired}, {"hash", hashed}, {"mirror", mirrored}, {"rename", renamed}, {"python", scripted},
 			} {
 				t.Run(c.name, func(t *testing.T) {
 					here := *d
@@ -155,6 +159,34 @@ func resumed(t *testing.T, d *daemon, _ backend.Store, _ kind) {
 				t.Errorf("%s behind %d bytes came back different", name, size)
 			}
 			c.cmd(250, "DELE %s", name)
+		}
+	}
+}
+
+// expired lets uploads that were cut off go by their time; another replica removes all that is left of them.
+func expired(t *testing.T, _ *daemon, store backend.Store, _ kind) {
+	for _, size := range []int64{1000, 18<<20 + 5} {
+		cut := io.MultiReader(randomBytes(3, size), iotest.ErrReader(errors.New("cut off")))
+		opts := transfer.UploadOptions{Resume: &transfer.Resumption{User: user, For: time.Millisecond}}
+		if _, err := transfer.New(transfer.Config{}).Upload(t.Context(), store, "late", cut, opts); err == nil {
+			t.Fatal("an upload that was cut off has succeeded")
+		}
+		records := func() (n int) {
+			for _, err := range store.List(t.Context(), ".sluice/", backend.ListOptions{Recursive: true}) {
+				must(t, err)
+				n++
+			}
+			return n
+		}
+		if records() == 0 {
+			t.Fatalf("nothing is kept of %d bytes", size)
+		}
+		replica := transfer.New(transfer.Config{})
+		must(t, replica.Sweep(t.Context(), store))
+		partial, err := replica.Partial(t.Context(), store, user, "late")
+		must(t, err)
+		if n := records(); n > 0 || partial != nil {
+			t.Errorf("of %d bytes whose time is over %d objects are left, and %v", size, n, partial)
 		}
 	}
 }
