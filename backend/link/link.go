@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// dial is that of net.Dialer.DialContext.
-type dial = func(ctx context.Context, network, address string) (net.Conn, error)
+// DialFunc is the type of net.Dialer.DialContext.
+type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Dial returns a dial whose connections fail, with os.ErrDeadlineExceeded, where nothing comes for as long as read, or nothing of what is
+// Dial returns a DialFunc whose connections fail, with os.ErrDeadlineExceeded, where nothing comes for as long as read, or nothing of what is
 // written goes for as long as write. What is written counts for the reads too: the answer to an upload comes behind it, however slow the
 // line is.
-func Dial(d dial, read, write time.Duration) dial {
+func Dial(d DialFunc, read, write time.Duration) DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := d(ctx, network, address)
 		if err != nil {

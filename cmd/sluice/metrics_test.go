@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ func TestMetrics(t *testing.T) {
 	registry.MustRegister(metrics{meta, engine})
 	show := func() map[string]float64 {
 		w := httptest.NewRecorder()
-		admin.Server(func() bool { return true }, registry).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		admin.Server(func() bool { return true }, registry).Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		values := map[string]float64{}
 		for line := range strings.Lines(w.Body.String()) {
 			if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && !strings.HasPrefix(line, "#") {
