@@ -295,7 +295,7 @@ func TestStats(t *testing.T) {
 		t.Errorf("%d bytes", got.Bytes)
 	}
 	got.Bytes = 0
-	if want := (Stats{Hits: 1, Misses: 1, NegativeHits: 1, ListMisses: 1, ListHits: 1, Invalidations: 1}); got != want {
+	if want := (Stats{Hits: 1, Misses: 1, NegativeHits: 1, ListMisses: 1, ListHits: 1, Invalidations: 1, Limit: 64 << 20}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
