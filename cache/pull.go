@@ -76,7 +76,7 @@ func (l *listings) next(ctx context.Context, k id, at string) (page, *pull, erro
 			return page{}, nil, fmt.Errorf("list %s: %w", k.name, ctx.Err())
 		}
 		if !f.void {
-			l.cache.stats.shared.Add(1)
+			l.cache.stats.listShared.Add(1)
 			return f.page, nil, f.err
 		}
 	}

@@ -9,7 +9,8 @@ type Stats struct {
 	Misses       int64 // Stats that asked the store
 	ListHits     int64 // chunks of listings served from the cache, 1000 rows or fewer each
 	ListMisses   int64 // chunks of listings that came from the store
-	Shared       int64 // Stats and chunks that waited for another caller's request instead of making one
+	Shared       int64 // Stats that waited for another caller's request instead of making one
+	ListShared   int64 // chunks that did
 
 	Discarded     int64 // answers of the store that were not kept since a mutation had overtaken them
 	Evictions     int64 // objects and chunks that had to make room
@@ -20,7 +21,7 @@ type Stats struct {
 }
 
 type counters struct {
-	hits, negativeHits, misses, listHits, listMisses, shared, discarded, evictions, invalidations atomic.Int64
+	hits, negativeHits, misses, listHits, listMisses, shared, listShared, discarded, evictions, invalidations atomic.Int64
 }
 
 // Stats returns the counts.
@@ -32,6 +33,7 @@ func (c *Cache) Stats() Stats {
 		ListHits:      c.stats.listHits.Load(),
 		ListMisses:    c.stats.listMisses.Load(),
 		Shared:        c.stats.shared.Load(),
+		ListShared:    c.stats.listShared.Load(),
 		Discarded:     c.stats.discarded.Load(),
 		Evictions:     c.stats.evictions.Load(),
 		Invalidations: c.stats.invalidations.Load(),

@@ -32,7 +32,7 @@ type Credentials struct {
 
 // Account is a user who has logged in.
 type Account struct {
-	Name string
+	Name string // one tree for each name
 	FS   vfs.FS
 	Home string // where the session starts; empty means "/"
 	// Names is the character set in which the client writes file names, until it says OPTS UTF8 ON. The zero value is UTF-8.

@@ -28,15 +28,15 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	cacheRequests = describe("cache_requests_total", "Questions to the metadata cache, by how they were answered: stat_hit, stat_absent (known not to exist), "+
-		"stat_miss, list_hit and list_miss (chunks of up to 1000 rows), shared (waited for the request of another session).", "result")
+	cacheRequests = describe("cache_requests_total", "Questions to the metadata cache, for an object (stat) or for up to 1000 rows of a listing (list), by how they were "+
+		"answered: hit, absent (known not to exist), miss (asked the store), shared (waited for the request of another session).", "kind", "result")
 	cacheDiscarded     = describe("cache_discarded_total", "Answers of stores that were not kept, since a write had overtaken them.")
 	cacheEvictions     = describe("cache_evictions_total", "Objects and chunks of listings that had to make room.")
 	cacheInvalidations = describe("cache_invalidations_total", "Keys and prefixes that were dropped on request.")
 	cacheBytes         = describe("cache_bytes", "Memory that the cache holds.")
 	cacheLimit         = describe("cache_limit_bytes", "Memory that the cache may hold.")
-	bufferBytes        = describe("buffer_bytes", "Memory that transfers hold in buffers.")
-	bufferLimit        = describe("buffer_limit_bytes", "Memory that transfers may hold in buffers.")
+	bufferBytes        = describe("buffer_bytes", "Memory counted for transfers: their buffers, and what else an upload costs; at times more than the limit by a part.")
+	bufferLimit        = describe("buffer_limit_bytes", "Memory for transfers.")
 	transfersActive    = describe("transfers_active", "Uploads to and downloads from stores that are running.", "direction")
 )
 
@@ -52,12 +52,13 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
 	}
 	c := m.cache.Stats()
-	count(cacheRequests, c.Hits, "stat_hit")
-	count(cacheRequests, c.NegativeHits, "stat_absent")
-	count(cacheRequests, c.Misses, "stat_miss")
-	count(cacheRequests, c.ListHits, "list_hit")
-	count(cacheRequests, c.ListMisses, "list_miss")
-	count(cacheRequests, c.Shared, "shared")
+	count(cacheRequests, c.Hits, "stat", "hit")
+	count(cacheRequests, c.NegativeHits, "stat", "absent")
+	count(cacheRequests, c.Misses, "stat", "miss")
+	count(cacheRequests, c.Shared, "stat", "shared")
+	count(cacheRequests, c.ListHits, "list", "hit")
+	count(cacheRequests, c.ListMisses, "list", "miss")
+	count(cacheRequests, c.ListShared, "list", "shared")
 	count(cacheDiscarded, c.Discarded)
 	count(cacheEvictions, c.Evictions)
 	count(cacheInvalidations, c.Invalidations)

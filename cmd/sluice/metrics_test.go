@@ -61,9 +61,9 @@ func TestMetrics(t *testing.T) {
 	}
 	got := show()
 	for name, want := range map[string]float64{
-		`sluice_cache_requests_total{result="stat_hit"}`: 1, `sluice_cache_requests_total{result="stat_absent"}`: 2,
-		`sluice_cache_requests_total{result="stat_miss"}`: 0, `sluice_cache_requests_total{result="list_hit"}`: 1,
-		`sluice_cache_requests_total{result="list_miss"}`: 1, `sluice_cache_limit_bytes`: 64 << 20, `sluice_buffer_limit_bytes`: 1 << 30,
+		`sluice_cache_requests_total{kind="stat",result="hit"}`: 1, `sluice_cache_requests_total{kind="stat",result="absent"}`: 2,
+		`sluice_cache_requests_total{kind="stat",result="miss"}`: 0, `sluice_cache_requests_total{kind="list",result="hit"}`: 1,
+		`sluice_cache_requests_total{kind="list",result="miss"}`: 1, `sluice_cache_limit_bytes`: 64 << 20, `sluice_buffer_limit_bytes`: 1 << 30,
 		`sluice_transfers_active{direction="upload"}`: 0, `sluice_transfers_active{direction="download"}`: 1,
 	} {
 		if v, ok := got[name]; !ok || v != want {

@@ -30,7 +30,7 @@ const reachTime = 15 * time.Second
 func newCache(cfg config.Cache) *cache.Cache {
 	memory := int64(cfg.Memory)
 	if memory == 0 {
-		memory = -1
+		memory = -1 // none, and not the default
 	}
 	return cache.New(cache.Config{
 		Memory: memory, TTL: orNever(cfg.TTL), NegativeTTL: orNever(cfg.NegativeTTL), ListTTL: orNever(min(cfg.TTL, 5*time.Second)),

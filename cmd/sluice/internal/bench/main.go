@@ -103,7 +103,7 @@ func bench(ctx context.Context, opts options) (err error) {
 		results, err := compare(ctx, b, slices.DeleteFunc(slices.Clone(chosen), without), at)
 		if err != nil {
 			report.short = fmt.Errorf("at %q: %w", b.name, err)
-			break // the page gets what there is
+			break
 		}
 		report.results = append(report.results, results...)
 		fmt.Fprintln(os.Stderr, progress(results))
@@ -112,15 +112,18 @@ func bench(ctx context.Context, opts options) (err error) {
 		if k.name == "raw" || report.short != nil || !only.MatchString("Sessions: idle") {
 			continue
 		}
-		if report.idle[k.name], err = idle(ctx, k, at, opts.idle); err != nil {
+		n, err := idle(ctx, k, at, opts.idle)
+		if err != nil {
 			report.short = fmt.Errorf("at the idle sessions of %s: %w", k.name, err)
+			break
 		}
+		report.idle[k.name] = n
 	}
-	if opts.out == "" {
+	if opts.out == "" || report.short != nil { // a page of half a run replaces none of a whole one
 		_, err = os.Stdout.WriteString(report.markdown())
 		return errors.Join(err, report.short)
 	}
-	return errors.Join(report.short,
+	return errors.Join(
 		os.WriteFile(filepath.Join(opts.out, "README.md"), []byte(report.markdown()), 0o644),
 		os.WriteFile(filepath.Join(opts.out, "bench.svg"), []byte(report.plot()), 0o644))
 }

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // promise is a figure that Sluice is held to.
 type promise struct {
@@ -25,14 +28,17 @@ func (p promise) row(r report) string {
 	if !ok {
 		return ""
 	}
-	wanted, verdict := "at most", "kept"
+	wanted, measured, verdict := "at most", figure(f)+p.unit, "kept"
 	if p.least {
 		wanted = "at least"
+	}
+	if math.IsNaN(f) {
+		measured = "failed"
 	}
 	if !p.kept(f) {
 		verdict = "**missed**"
 	}
-	return fmt.Sprintf("| %s | %s%s | %s %s%s | %s |\n", p.text, figure(f), p.unit, wanted, figure(p.bound), p.unit, verdict)
+	return fmt.Sprintf("| %s | %s | %s %s%s | %s |\n", p.text, measured, wanted, figure(p.bound), p.unit, verdict)
 }
 
 // promises are all of them, in the order of the tables.
@@ -84,12 +90,16 @@ func beside(name, other string, what func(result) float64) func(report) (float64
 	}
 }
 
-// figure is one of a benchmark, if that was measured.
+// figure is one of a benchmark, if that was measured; not a number where it failed, which keeps no promise.
 func (r report) figure(name, server string, what func(result) float64) (float64, bool) {
 	for _, res := range r.results {
-		if res.benchmark.name == name && res.kind.name == server && len(res.samples) > 0 {
-			return what(res), true
+		if res.benchmark.name != name || res.kind.name != server {
+			continue
 		}
+		if res.failure != "" || len(res.samples) == 0 {
+			return math.NaN(), true
+		}
+		return what(res), true
 	}
 	return 0, false
 }
