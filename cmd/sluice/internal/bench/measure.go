@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -108,6 +109,7 @@ func measure(ctx context.Context, b benchmark, s *server, at place, run int) (_ 
 			return sample{}, err
 		}
 	}
+	syscall.Sync() // what earlier runs have left for the disk to write is not to be paid for by this one
 	before := at.null.Counts()
 	busy := s.cpu()
 	start := time.Now()
