@@ -30,7 +30,7 @@ const (
 	record = 16 << 10 // bytes in a TLS record (RFC 8446 5.1)
 	// A client that has sent so much, and sends faster than it is read, is read by up to bulkSize at once.
 	bulkFrom = 1 << 20
-	bulkSize = 128 << 10
+	bulkSize = 256 << 10
 	// outSize is four records, with what is around them.
 	outSize = 4 * (record + 256)
 )
@@ -59,7 +59,7 @@ func (b *buffers) take() bool {
 func (b *buffers) leave() { b.taken.Add(-1) }
 
 var (
-	bulks = newBuffers(64, bulkSize) // 8 MiB
+	bulks = newBuffers(32, bulkSize) // 8 MiB
 	outs  = newBuffers(256, outSize) // 16 MiB
 )
 
