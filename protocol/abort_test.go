@@ -1,7 +1,6 @@
 package protocol_test
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"strings"
@@ -13,8 +12,6 @@ import (
 	"sluice/backend/mem"
 	"sluice/backend/transfer"
 	"sluice/backend/vfs"
-	"sluice/protocol"
-	"sluice/protocol/dataconn"
 	"sluice/protocol/wiretest"
 )
 
@@ -35,25 +32,9 @@ func TestAbortSlowStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		network := wiretest.NewNetwork()
-		passive, err := dataconn.Listen(t.Context(), dataconn.Config{FirstPort: 1024, LastPort: 1024, Listen: network.Listen})
-		if err != nil {
-			t.Fatal(err)
-		}
-		server, err := protocol.New(t.Context(), protocol.Config{Driver: &driver{fs: tree}, Passive: passive, AllowPlain: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := network.Listen("tcp", ":21")
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { _ = server.Serve(l, protocol.Explicit) }()
-		conn, err := network.Dial(client, client, 21)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in := bufio.NewReader(conn)
+		server, dial := servePlain(t, tree)
+		p, connect := dial()
+		conn, in := p.conn, p.text.R
 		say := func(command string, codes ...string) {
 			t.Helper()
 			if command != "" {
@@ -65,15 +46,10 @@ func TestAbortSlowStore(t *testing.T) {
 				}
 			}
 		}
-		say("USER alice", "220", "331")
-		say("PASS secret", "230")
 		say("TYPE I", "200")
 		open := func(command string) *wiretest.Conn {
 			say("EPSV", "229")
-			data, err := network.Dial(client, client, 1024)
-			if err != nil {
-				t.Fatal(err)
-			}
+			data, _ := connect().(*wiretest.Conn)
 			say(command, "150")
 			return data
 		}
@@ -119,6 +95,5 @@ func TestAbortSlowStore(t *testing.T) {
 		if err := server.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
-		_ = passive.Close()
 	})
 }
