@@ -52,7 +52,7 @@ func (a *attempt) inherit() bool {
 
 // rnto may take its time: a directory is copied. Many a client gives up waiting, connects again and asks for the same. So the loss of the control
 // connection does not stop it; and the first who asks for what a lost session is at waits for its success, or for its failure to try again.
-// Nobody else shares it: of two that claim a file by renaming it, one gets it.
+// Nobody else shares it: of two that claim a file by renaming it, one gets it. Who closes his side of the connection counts as gone.
 func (s *session) rnto(t *transfer, arg string) job {
 	w := wish{s.account.Name, s.renaming, s.path(arg)}
 	return func(ctx context.Context) (wire.Reply, error) {

@@ -115,6 +115,12 @@ func TestRenameAskedAgain(t *testing.T) {
 		if n := fs.stopped.Load(); n != 1 {
 			t.Errorf("ABOR has stopped %d renames", n)
 		}
+		hasty := ask("e")
+		_, _ = hasty.conn.Write([]byte("ABOR\r\n"))
+		leave(hasty) // the loss does not hide the ABOR
+		if n := fs.stopped.Load(); n != 2 {
+			t.Errorf("ABOR and the loss of the connection have stopped %d renames", n-1)
+		}
 		leave(ask("e"))
 		for _, p := range []*peer{other, again, aborts, third, one, two} {
 			leave(p)
@@ -123,7 +129,7 @@ func TestRenameAskedAgain(t *testing.T) {
 		cancel()
 		_ = server.Shutdown(now)
 		synctest.Wait()
-		if n := fs.stopped.Load(); n != 2 {
+		if n := fs.stopped.Load(); n != 3 {
 			t.Error("the end of the server stops no rename")
 		}
 	})
