@@ -96,6 +96,9 @@ func (r result) cells() []string {
 	} else {
 		cost = "-"
 	}
+	if r.failure != "" {
+		rate += fmt.Sprintf(" (%d of %d runs, then it failed)", len(r.samples), r.runs)
+	}
 	return []string{r.benchmark.name, r.kind.name, rate, cost, peak, r.asked()}
 }
 
