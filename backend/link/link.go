@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"sluice/backend/link/rawio"
 )
 
 // DialFunc is the type of net.Dialer.DialContext.
@@ -23,7 +25,7 @@ func Dial(d DialFunc, read, write time.Duration) DialFunc {
 		if err != nil {
 			return nil, err
 		}
-		return &conn{Conn: c, read: read, write: write}, nil
+		return &conn{Conn: rawio.Conn(c), read: read, write: write}, nil
 	}
 }
 

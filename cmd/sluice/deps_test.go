@@ -27,11 +27,13 @@ const importRules = `
 	NONE < AWS, AZURE, GOOGLE, PROMETHEUS, LIBRARY;
 
 	NONE < backend;
-	LIBRARY < protocol/auth, protocol/codec, protocol/dataconn, protocol/wire;
+	NONE < backend/link/rawio;
+	LIBRARY < protocol/auth, protocol/codec, protocol/wire;
+	backend/link/rawio, LIBRARY < protocol/dataconn;
 	NONE < backend/storetest/free;
 	backend/storetest/free, LIBRARY < backend/storetest/{azurite,fakegcs,versitygw};
 
-	NONE < backend/link;
+	backend/link/rawio < backend/link;
 	backend, LIBRARY < backend/{breaker,file,mem,storetest,transfer}, cache;
 	backend/{breaker,link}, LIBRARY, AWS < backend/s3;
 	backend/{breaker,link}, LIBRARY, AZURE < backend/azure;

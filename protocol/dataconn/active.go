@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"sluice/backend/link/rawio"
 )
 
 // Dialer opens data connections to clients (active mode). The zero value is usable.
@@ -45,7 +47,7 @@ func (a *Active) Conn(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	raw := &rawConn{Conn: conn}
+	raw := &rawConn{Conn: rawio.Conn(conn)}
 	if !a.protected {
 		return &Conn{raw: raw}, nil
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"sluice/backend/link/rawio"
 )
 
 // accept takes connections on one port until the listener is closed.
@@ -83,7 +85,7 @@ func address(conn net.Conn) netip.Addr {
 // match finds the session of a new connection and hands it over once its handshake is done. Until then the session's place
 // stays pending: whoever fails on the way does the owner no harm. A non-empty result is why the connection must be closed.
 func (p *Passive) match(pt *port, conn net.Conn) (reason string) {
-	raw := &rawConn{Conn: conn}
+	raw := &rawConn{Conn: rawio.Conn(conn)}
 	remote := address(conn)
 	plain, known := p.byAddress(pt, remote)
 	switch {
