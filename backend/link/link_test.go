@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,23 @@ func TestConn(t *testing.T) {
 			t.Errorf("to a deaf server: %v after %v", err, time.Since(start))
 		}
 	})
+}
+
+// Connections over TCP do without the scheduler where they can.
+func TestDialRaw(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := Dial((&net.Dialer{}).DialContext, 1, 1)(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, plain := c.(*conn).Conn.(*net.TCPConn); plain == (runtime.GOOS == "linux") {
+		t.Errorf("a %T", c.(*conn).Conn)
+	}
 }
 
 func TestDialFails(t *testing.T) {

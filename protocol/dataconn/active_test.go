@@ -48,6 +48,9 @@ func TestActive(t *testing.T) {
 		if from := conn.raw.LocalAddr().(*net.TCPAddr).IP.String(); from != "127.0.0.3" {
 			t.Errorf("connected from %s", from)
 		}
+		if slow(conn) {
+			t.Errorf("over a %T", conn.raw.Conn)
+		}
 		if _, err := conn.Write([]byte("active")); err != nil {
 			t.Fatal(err)
 		}

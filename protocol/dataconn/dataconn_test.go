@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -322,7 +323,15 @@ func TestRequire(t *testing.T) {
 	if err := tls.Client(r.dial(e, "127.0.0.1"), client).Handshake(); err != nil {
 		t.Error(err)
 	}
-	r.conn(e)
+	if conn := r.conn(e); slow(conn) {
+		t.Errorf("over a %T", conn.raw.Conn)
+	}
+}
+
+// slow reports whether a connection tells the scheduler of its system calls though it could do without.
+func slow(c *Conn) bool {
+	_, plain := c.raw.Conn.(*net.TCPConn)
+	return plain && runtime.GOOS == "linux"
 }
 
 func TestAdaptive(t *testing.T) {

@@ -6,8 +6,10 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"unsafe"
 )
+
+// most is how many bytes one call moves.
+const most = 1 << 20
 
 type conn struct {
 	*net.TCPConn
@@ -22,60 +24,60 @@ func wrap(c *net.TCPConn) net.Conn {
 	return &conn{TCPConn: c, raw: raw}
 }
 
-// call is read(2) or write(2), begun again where a signal interrupts it.
-func call(trap, fd uintptr, p []byte) (int, syscall.Errno) {
-	for {
-		n, _, errno := syscall.RawSyscall(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), 0
-		case syscall.EINTR:
-		default:
-			return 0, errno
-		}
-	}
-}
-
+// Read implements net.Conn.
 func (c *conn) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
-		return 0, nil
+		return c.TCPConn.Read(p)
 	}
 	var errno syscall.Errno
 	err = c.raw.Read(func(fd uintptr) bool {
-		n, errno = call(syscall.SYS_READ, fd, p)
+		n, errno = read(fd, p[:min(len(p), most)])
 		return errno != syscall.EAGAIN
 	})
-	if err == nil && errno == 0 && n == 0 {
+	switch {
+	case err != nil || errno != 0:
+		return 0, failure(c, "read", err, errno)
+	case n == 0:
 		return 0, io.EOF
 	}
-	return n, c.failure("read", err, errno)
+	return n, nil
 }
 
+// Write implements net.Conn.
 func (c *conn) Write(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return c.TCPConn.Write(p)
+	}
 	var errno syscall.Errno
 	err = c.raw.Write(func(fd uintptr) bool {
 		for n < len(p) {
 			var some int
-			if some, errno = call(syscall.SYS_WRITE, fd, p[n:]); errno != 0 {
-				break
+			if some, errno = write(fd, p[n:min(len(p), n+most)]); some == 0 {
+				return errno != syscall.EAGAIN
 			}
 			n += some
 		}
-		return errno != syscall.EAGAIN
+		return true
 	})
-	return n, c.failure("write", err, errno)
+	switch {
+	case err != nil || errno != 0:
+		return n, failure(c, "write", err, errno)
+	case n < len(p):
+		return n, failure(c, "write", io.ErrUnexpectedEOF, 0)
+	}
+	return n, nil
 }
 
-// failure is the error that net.TCPConn would have: err is that of the syscall.RawConn, errno that of the system call.
-func (c *conn) failure(op string, err error, errno syscall.Errno) error {
-	if e := (*net.OpError)(nil); errors.As(err, &e) {
-		err = e.Err // RawConn has names of its own for the operations
-	}
-	if err == nil {
-		if errno == 0 {
-			return nil
-		}
+// failure is the error that net.TCPConn would have: err is that of the syscall.RawConn, which has names of its own for the operations, errno that
+// of the system call.
+func failure(c net.Conn, op string, err error, errno syscall.Errno) error {
+	var e *net.OpError
+	switch {
+	case errors.As(err, &e):
+		e.Op = op
+		return e
+	case err == nil:
 		err = os.NewSyscallError(op, errno)
 	}
-	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	return &net.OpError{Op: op, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
