@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +15,7 @@ import (
 	"sluice/protocol/wire"
 )
 
-// listBuffer is how much of a listing leaves in one write.
+// listBuffer is how much of a listing leaves in one write: a record of TLS. Clients see the first page of a slow store before the next has come.
 const listBuffer = 16 << 10
 
 // listPath is the path in the argument of LIST, NLST and STAT: what stands behind options as /bin/ls knows them, which clients
@@ -32,7 +31,7 @@ func listPath(arg string) string {
 // list is RFC 959 4.1.3.
 func (s *session) list(t *transfer, arg string) job {
 	now, names := time.Now(), s.names
-	return s.enumerate(t, names.Decode(listPath(arg)), func(b []byte, _, _ string, e vfs.Info) []byte {
+	return s.enumerate(t, names.Decode(listPath(arg)), func(b []byte, _ string, e vfs.Info) []byte {
 		e.Name = names.Encode(e.Name)
 		return listing.AppendLong(b, e, now)
 	})
@@ -41,8 +40,8 @@ func (s *session) list(t *transfer, arg string) job {
 // nlst answers with names that can be used as arguments as they are (RFC 1123 4.1.2.7).
 func (s *session) nlst(t *transfer, arg string) job {
 	names := s.names
-	return s.enumerate(t, names.Decode(listPath(arg)), func(b []byte, _, shown string, _ vfs.Info) []byte {
-		return append(b, names.Encode(shown)...)
+	return s.enumerate(t, names.Decode(listPath(arg)), func(b []byte, shown string, e vfs.Info) []byte {
+		return append(b, names.Encode(shown+e.Name)...)
 	})
 }
 
@@ -50,8 +49,9 @@ func (s *session) nlst(t *transfer, arg string) job {
 func (s *session) mlsd(t *transfer, arg string) job {
 	facts, names := s.facts, s.names
 	name := s.path(arg)
-	do := s.enumerate(t, "", func(b []byte, dir, _ string, e vfs.Info) []byte {
-		return listing.AppendFacts(b, e, path.Join(dir, e.Name), names.Encode(e.Name), facts)
+	dir := strings.TrimSuffix(name, "/") + "/"
+	do := s.enumerate(t, "", func(b []byte, _ string, e vfs.Info) []byte {
+		return listing.AppendFacts(b, e, dir, names.Encode(e.Name), facts)
 	})
 	t.name = name
 	return func(ctx context.Context) (wire.Reply, error) {
@@ -63,8 +63,8 @@ func (s *session) mlsd(t *transfer, arg string) job {
 	}
 }
 
-// format appends one entry to a listing. dir is the directory that it is in, shown its name relative to what was asked.
-type format func(b []byte, dir, shown string, e vfs.Info) []byte
+// format appends one entry to a listing. shown is what stands in front of its name, relative to what was asked.
+type format func(b []byte, shown string, e vfs.Info) []byte
 
 // enumerate sends the entries of a directory, a single file, or what matches a pattern.
 func (s *session) enumerate(t *transfer, arg string, line format) job {
@@ -96,17 +96,20 @@ func (s *session) enumerate(t *transfer, arg string, line format) job {
 		}
 		form, end := t.form.Listing()
 		sent := form.Encode(conn, 0)
-		w := bufio.NewWriterSize(&counter{sent, &t.bytes}, listBuffer)
+		w := &counter{sent, &t.bytes}
 		var b []byte
 		for ; ok && err == nil; e, err, ok = next() {
-			b = append(line(b[:0], found.dir, found.shown+e.Name, e), end...)
-			_, err = w.Write(b)
+			b = append(line(b, found.shown, e), end...)
+			for len(b) >= listBuffer && err == nil {
+				_, err = w.Write(b[:listBuffer])
+				b = b[:copy(b, b[listBuffer:])]
+			}
 			if err != nil {
 				break
 			}
 		}
-		if err == nil {
-			err = w.Flush()
+		if err == nil && len(b) > 0 {
+			_, err = w.Write(b)
 		}
 		if err == nil {
 			err = sent.Close()
@@ -121,7 +124,6 @@ func (s *session) enumerate(t *transfer, arg string, line format) job {
 
 // found is what a listing is about.
 type found struct {
-	dir     string // absolute
 	shown   string // in front of each name
 	above   string // in front of the last segment of what was asked
 	entries iter.Seq2[vfs.Info, error]
@@ -142,7 +144,7 @@ func (t *transfer) find(ctx context.Context, cwd, arg string) (found, error) {
 		}
 		left := maxGlob
 		entries := t.glob(ctx, top, base, strings.Split(strings.Trim(asked, "/"), "/"), &left)
-		return found{dir: path.Dir(t.name), entries: entries, pattern: true}, nil
+		return found{entries: entries, pattern: true}, nil
 	}
 	shown := ""
 	if asked != "" && asked != "." {
@@ -150,7 +152,7 @@ func (t *transfer) find(ctx context.Context, cwd, arg string) (found, error) {
 	} else if strings.HasPrefix(arg, "/") {
 		shown = "/"
 	}
-	return found{dir: t.name, shown: shown, above: above, entries: t.fs.ReadDir(ctx, t.name)}, nil
+	return found{shown: shown, above: above, entries: t.fs.ReadDir(ctx, t.name)}, nil
 }
 
 // isPattern reports whether an argument is a pattern: it looks like one, and nothing has it for a name.

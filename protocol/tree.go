@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"sluice/backend"
 	"sluice/backend/vfs"
@@ -96,5 +97,5 @@ func (s *session) mlst(ctx context.Context, arg string) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	return reply(250, "Facts:", string(listing.AppendFacts(nil, info, name, s.names.Encode(name), s.facts)), "End"), nil
+	return reply(250, "Facts:", string(listing.AppendFacts(nil, info, strings.TrimSuffix(name, info.Name), s.names.Encode(name), s.facts)), "End"), nil
 }

@@ -14,7 +14,11 @@ const createdKey = "btime"
 
 // created is the time of creation that metadata tells; zero if none.
 func created(m map[string]string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, m[createdKey])
+	text, ok := m[createdKey]
+	if !ok {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}
 	}

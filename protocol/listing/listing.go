@@ -141,8 +141,8 @@ func (f Facts) Feature() string {
 }
 
 // AppendFacts appends one entry of MLSD, or the line of MLST, without its end: the facts, one space, and name as the
-// command shall show it. path is the absolute name; the unique fact is made of it.
-func AppendFacts(b []byte, e vfs.Info, path, name string, facts Facts) []byte {
+// command shall show it. dir is what stands in front of e.Name in its path, slash included; the unique fact is made of both.
+func AppendFacts(b []byte, e vfs.Info, dir, name string, facts Facts) []byte {
 	if facts&Type != 0 {
 		kind := "file"
 		if e.Dir {
@@ -160,11 +160,13 @@ func AppendFacts(b []byte, e vfs.Info, path, name string, facts Facts) []byte {
 		b = append(e.Created.UTC().AppendFormat(append(b, "create="...), "20060102150405"), ';')
 	}
 	if facts&Perm != 0 {
-		b = append(append(append(b, "perm="...), perm(e)...), ';')
+		b = append(appendPerm(append(b, "perm="...), e), ';')
 	}
 	if facts&Unique != 0 {
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(path))
+		h, n := fnv.New64a(), len(b)
+		b = append(append(b, dir...), e.Name...)
+		_, _ = h.Write(b[n:])
+		b = b[:n]
 		b = append(strconv.AppendUint(append(b, "unique="...), h.Sum64(), 36), ';')
 	}
 	if facts&UnixMode != 0 {
@@ -176,23 +178,27 @@ func AppendFacts(b []byte, e vfs.Info, path, name string, facts Facts) []byte {
 	return appendName(append(b, ' '), name)
 }
 
-// perm is the perm fact (RFC 3659 7.5.5): what this user may do with the entry.
-func perm(e vfs.Info) string {
-	var b strings.Builder
-	letters := []struct {
-		c byte
-		r vfs.Rights
-	}{{'a', vfs.Append}, {'d', vfs.Delete}, {'f', vfs.Rename}, {'r', vfs.Read}, {'w', vfs.Overwrite}}
+// letter is one of the perm fact, and the right that it takes.
+type letter struct {
+	c byte
+	r vfs.Rights
+}
+
+var (
+	ofFile = []letter{{'a', vfs.Append}, {'d', vfs.Delete}, {'f', vfs.Rename}, {'r', vfs.Read}, {'w', vfs.Overwrite}}
+	ofDir  = []letter{{'c', vfs.Create}, {'d', vfs.Delete}, {'e', 0}, {'f', vfs.Rename}, {'l', vfs.List}, {'m', vfs.Mkdir}, {'p', vfs.Delete}}
+)
+
+// appendPerm appends the value of the perm fact (RFC 3659 7.5.5): what this user may do with the entry.
+func appendPerm(b []byte, e vfs.Info) []byte {
+	letters := ofFile
 	if e.Dir {
-		letters = []struct {
-			c byte
-			r vfs.Rights
-		}{{'c', vfs.Create}, {'d', vfs.Delete}, {'e', 0}, {'f', vfs.Rename}, {'l', vfs.List}, {'m', vfs.Mkdir}, {'p', vfs.Delete}}
+		letters = ofDir
 	}
 	for _, l := range letters {
 		if e.Rights.Has(l.r) {
-			b.WriteByte(l.c)
+			b = append(b, l.c)
 		}
 	}
-	return b.String()
+	return b
 }

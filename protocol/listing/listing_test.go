@@ -46,11 +46,11 @@ func TestAppendFacts(t *testing.T) {
 		{file, Create, " f"},
 		{file, 0, " f"},
 	} {
-		if got := string(AppendFacts(nil, tc.e, "/"+tc.e.Name, tc.e.Name, tc.facts)); got != tc.want {
+		if got := string(AppendFacts(nil, tc.e, "/", tc.e.Name, tc.facts)); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
 		}
 	}
-	one, two := string(AppendFacts(nil, file, "/a/f", "f", Unique)), string(AppendFacts(nil, file, "/b/f", "f", Unique))
+	one, two := string(AppendFacts(nil, file, "/a/", "f", Unique)), string(AppendFacts(nil, file, "/b/", "f", Unique))
 	if one == two {
 		t.Errorf("two files are not unique: %q", one)
 	}
