@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -47,17 +48,35 @@ func Start(t testing.TB) *Server {
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		err := s.healthy(t)
 		if err == nil {
-			_ = conn.Close()
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("fake-gcs-server does not listen: %v", err)
+			t.Fatalf("fake-gcs-server does not answer: %v", err)
 		}
 	}
 	s.NewBucket(t, s.Bucket)
 	return s
+}
+
+// healthy asks whether it is up. A connection alone is no answer.
+func (s *Server) healthy(t testing.TB) error {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoint+"/_internal/healthcheck", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
 }
 
 // NewBucket makes another bucket.
