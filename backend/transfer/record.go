@@ -137,7 +137,10 @@ func (e *Engine) load(ctx context.Context, store backend.Store, key, etag string
 	if err := dec.Decode(&rec); err != nil || e.recordKey(rec.User, rec.Name) != key {
 		return rec, obj, fmt.Errorf("%s: %w", key, errNoRecord)
 	}
-	e.records.Add(key, known{rec, obj})
+	was, ok := e.records.Get(key)
+	if !ok || was.object.ETag != obj.ETag {
+		e.records.Add(key, known{record: rec, object: obj})
+	}
 	return rec, obj, nil
 }
 
@@ -145,4 +148,5 @@ func (e *Engine) load(ctx context.Context, store backend.Store, key, etag string
 type known struct {
 	record record
 	object backend.Object
+	size   *int64 // as measure has told it
 }

@@ -96,7 +96,8 @@ func (e *Engine) partial(ctx context.Context, store backend.Store, row backend.O
 	return &Partial{Name: rec.Name, Key: rec.Key, Base: rec.Base, If: rec.If, Size: size, Updated: obj.Updated, record: row.Key}, nil
 }
 
-// measure returns how many bytes the store has. ErrBusy where somebody is uploading more.
+// measure returns how many bytes the store has. ErrBusy where somebody is uploading more. A part that was on its way when its process died may come
+// later: while the record stays the same, so does the size, since a client that appends sends what is behind the size that it was told.
 func (e *Engine) measure(ctx context.Context, store backend.Store, rec record, obj backend.Object) (int64, error) {
 	p := placeOf(store, obj.Key)
 	switch rec.Owner {
@@ -115,6 +116,9 @@ func (e *Engine) measure(ctx context.Context, store backend.Store, rec record, o
 			return 0, ErrBusy
 		}
 	}
+	if told, ok := e.records.Get(obj.Key); ok && told.object.ETag == obj.ETag && told.size != nil {
+		return *told.size, nil
+	}
 	u := &upload{Engine: e, store: store, caps: store.Caps(), key: rec.Key}
 	tail, err := u.restore(ctx, rec)
 	if err != nil {
@@ -124,10 +128,11 @@ func (e *Engine) measure(ctx context.Context, store backend.Store, rec record, o
 	if tail != nil {
 		size += tail.Size
 	}
+	e.records.Add(obj.Key, known{rec, obj, &size})
 	return size, nil
 }
 
-// AtEnd as the offset of Resume means behind what the store has.
+// AtEnd as the offset of Resume means behind the Size of the Partial.
 const AtEnd = -1
 
 // Resume goes on with an upload that was cut off: r delivers the file from offset on. What of that the store has already is
@@ -160,7 +165,7 @@ func (e *Engine) Resume(ctx context.Context, store backend.Store, p Partial, off
 		size += tail.Size
 	}
 	if offset == AtEnd {
-		offset = size
+		offset = p.Size
 	}
 	if err == nil && (offset < 0 || offset > size) {
 		err = fmt.Errorf("at %d of %d: %w", offset, size, backend.ErrRange)

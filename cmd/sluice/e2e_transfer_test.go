@@ -72,7 +72,6 @@ func fileSum(t *testing.T, path string) string {
 // TestE2ELargeFile moves 1 GiB up and down with curl and with lftp in bounded memory, by one of them over explicit and by the other over implicit
 // FTPS. By itself lftp uploads in MODE Z; on the file store it does not.
 func TestE2ELargeFile(t *testing.T) {
-	t.Parallel()
 	path, sum := randomFile(t, gib)
 	inTurn(t, []string{"file", "s3"}, func(t *testing.T, d *daemon) { // they keep their objects on disk, where there is room
 		onFile := strings.HasSuffix(t.Name(), "/file")
