@@ -44,9 +44,9 @@ unit: ## the tests that need nothing but Go
 	go test -race ./...
 	go test ./backend/link/rawio
 
-# They wait as long as they compute, so that more of them run at once than there are cores.
+# They wait more than they compute, so that more of them run at once than there are cores.
 e2e: tools ## the tests that start real servers and clients
-	go test -tags e2e -run '^TestE2E' -count=1 -parallel 4 -timeout 30m $(call found,^//go:build .*e2e)
+	go test -tags e2e -run '^TestE2E' -count=1 -parallel 3 -timeout 30m $(call found,^//go:build .*e2e)
 
 lint: $(call stamp,$(LINTER)) ## golangci-lint with .golangci.yml
 	.tools/bin/golangci-lint run ./...
