@@ -93,7 +93,7 @@ func stores(t *testing.T, f func(t *testing.T, d *daemon), edits ...edit) {
 	}
 }
 
-// inTurn runs a test over kinds of store one after the other.
+// inTurn runs a test over kinds of store one after the other: what depends on time would not bear company.
 func inTurn(t *testing.T, kinds []string, f func(t *testing.T, d *daemon), edits ...edit) {
 	for _, name := range kinds {
 		t.Run(name, func(t *testing.T) { f(t, starts[name](t, edits...)) })
