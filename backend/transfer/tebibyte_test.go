@@ -164,7 +164,7 @@ func scaled() backend.Caps {
 
 // One tebibyte, a 1024th of each size: parts grow, part numbers run out, segments fill and are joined, and memory stays that of some parts.
 func TestTebibyte(t *testing.T) {
-	const size, stride = 1<<30 + 5, 8
+	const size, stride = 1<<30 + 5, 256
 	for _, c := range []struct {
 		name      string
 		announced int64
