@@ -57,7 +57,7 @@ func (a *Active) Conn(ctx context.Context) (*Conn, error) {
 	}
 	hs, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c, err := handshake(hs, raw, a.session.dataTLS(true))
+	c, err := handshake(hs, raw, a.session.dataTLS(true, false))
 	if err == nil {
 		err = a.session.checkPeer(c.tls.ConnectionState())
 	}

@@ -523,6 +523,41 @@ func (c *countingCache) Put(key string, cs *tls.ClientSessionState) {
 	c.ClientSessionCache.Put(key, cs)
 }
 
+// TestKeyExchange: who resumes is spared ML-KEM on the data connection, and nobody else is; nor is who has sent no other key.
+func TestKeyExchange(t *testing.T) {
+	for name, tc := range map[string]struct {
+		curves []tls.CurveID
+		resume bool
+		want   tls.CurveID
+	}{
+		"resumed":                  {nil, true, tls.X25519},
+		"not resumed":              {nil, false, tls.X25519MLKEM768},
+		"resumed, ML-KEM alone":    {[]tls.CurveID{tls.X25519MLKEM768}, true, tls.X25519MLKEM768},
+		"resumed, without ML-KEM":  {[]tls.CurveID{tls.X25519}, true, tls.X25519},
+		"resumed, without either":  {[]tls.CurveID{tls.CurveP256}, true, tls.CurveP256},
+		"resumed, ML-KEM and P384": {[]tls.CurveID{tls.X25519MLKEM768, tls.CurveP384}, true, tls.X25519MLKEM768},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, Config{})
+			r.client.CurvePreferences = tc.curves
+			s, client := r.login(local, tls.VersionTLS13)
+			if !tc.resume {
+				client.ClientSessionCache = nil
+			}
+			e := r.expect(s, true)
+			c := tls.Client(r.dial(e, "127.0.0.1"), client)
+			defer c.Close()
+			if err := c.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.ConnectionState(); got.CurveID != tc.want || got.DidResume != tc.resume {
+				t.Errorf("%v, resumed: %v", got.CurveID, got.DidResume)
+			}
+			r.conn(e).Abort()
+		})
+	}
+}
+
 // TestCertificateStays: a data connection shows the certificate of its control connection, whatever was loaded since.
 func TestCertificateStays(t *testing.T) {
 	r := newRig(t, Config{})

@@ -108,19 +108,19 @@ func (p *Passive) match(pt *port, conn net.Conn) (reason string) {
 	}
 	deadline := time.Now().Add(p.cfg.HandshakeTimeout)
 	_ = conn.SetDeadline(deadline)
-	hello, tickets, err := readHello(io.MultiReader(&onceReader{first}, conn))
+	read, hello, err := readHello(io.MultiReader(&onceReader{first}, conn))
 	if err != nil {
 		return "no TLS"
 	}
-	raw.in = hello
+	raw.in = read
 
-	e, ticket, reason := p.byHello(pt, remote, tickets)
+	e, ticket, reason := p.byHello(pt, remote, hello.tickets)
 	if e == nil {
 		return reason
 	}
 	ctx, cancel := context.WithDeadline(e.ctx, deadline)
 	defer cancel()
-	c, err := handshake(ctx, raw, e.session.dataTLS(ticket))
+	c, err := handshake(ctx, raw, e.session.dataTLS(ticket, ticket && hello.x25519))
 	if err != nil {
 		return "handshake failed"
 	}

@@ -84,16 +84,22 @@ func (s *Session) SetTLS(base *tls.Config) *tls.Config {
 // resume must show the same one or none.
 func (s *Session) SetPeer(cert *x509.Certificate) { s.peer = cert }
 
-// dataTLS is the configuration of one data connection. hasTicket says that the client offers to resume.
+// dataTLS is the configuration of one data connection. hasTicket says that the client offers to resume, light that its keys may
+// be agreed upon without ML-KEM, which costs as much as the rest of the handshake. Whoever records it gains nothing by a quantum
+// computer: a resumed connection's keys also hang on the secret of the ticket (RFC 8446 7.1), and that on the key exchange of
+// the control connection.
 //
 // It issues no new ticket: a client that only writes would leave it unread, and its kernel would answer our last bytes with
 // a reset that destroys the tail of the upload. crypto/tls has one switch for issuing and for accepting tickets, so the
 // switch of this connection's own copy is turned when the client's ticket has been opened.
-func (s *Session) dataTLS(hasTicket bool) *tls.Config {
+func (s *Session) dataTLS(hasTicket, light bool) *tls.Config {
 	cfg := s.tls.Clone()
 	cfg.NextProtos = dataProtocols
 	cfg.DynamicRecordSizingDisabled = true
 	cfg.SessionTicketsDisabled = !hasTicket
+	if light {
+		cfg.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384}
+	}
 	unwrap := cfg.UnwrapSession
 	cfg.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
 		state, err := unwrap(ticket, cs)
