@@ -148,16 +148,18 @@ type ListOptions struct {
 	After string
 	// Limit is a hint: how many entries the caller expects to consume. 0 means all of them.
 	Limit int
-	// Asks, if set, is called before each request for a page, so that who keeps the rows knows how old they can be. A store that
+	// Asks, if set, is called before each request for a page, and what it returns before the first row of that page, so that who
+	// keeps the rows knows how old they can be: a page may be asked for while the rows of another are still handed on. A store that
 	// does not call it is taken to have been asked when List was called.
-	Asks func()
+	Asks func() (begins func())
 }
 
-// Ask calls Asks.
-func (o ListOptions) Ask() {
-	if o.Asks != nil {
-		o.Asks()
+// Ask calls Asks. The result is never nil.
+func (o ListOptions) Ask() (begins func()) {
+	if o.Asks == nil {
+		return func() {}
 	}
+	return o.Asks()
 }
 
 // OpenOptions choose what is read.

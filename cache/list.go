@@ -176,7 +176,10 @@ func (s *Store) fetch(ctx context.Context, p *pull, limit int, emit func(brought
 		want = min(want, limit)
 	}
 	asked := s.cache.now()
-	opts := backend.ListOptions{After: after, Limit: limit, Asks: func() { asked = s.cache.now() }}
+	opts := backend.ListOptions{After: after, Limit: limit, Asks: func() func() {
+		now := s.cache.now()
+		return func() { asked = now }
+	}}
 	rows, at := make([]backend.Entry, 0, min(want, 16)), asked // most directories are small
 	for e, err := range s.inner.List(ctx, p.dir.id.name, opts) {
 		if err != nil {

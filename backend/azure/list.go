@@ -27,7 +27,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 		for more := true; more; {
 			var page []backend.Entry
 			var err error
-			opts.Ask()
+			opts.Ask()()
 			if page, more, err = next(ctx); err != nil {
 				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, err))
 				return

@@ -33,7 +33,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 		it := s.bucket.Objects(ctx, q)
 		it.PageInfo().MaxSize = s.page(opts.Limit)
 		for last := opts.After; ; {
-			opts.Ask()
+			opts.Ask()()
 			entries, err := page(it)
 			if err == nil {
 				entries, err = s.visible(ctx, entries)

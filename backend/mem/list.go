@@ -14,7 +14,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 	return func(yield func(backend.Entry, error) bool) {
 		after, more := opts.After, true
 		for more {
-			opts.Ask()
+			opts.Ask()()
 			if err := s.begin(ctx, "list", prefix); err != nil {
 				yield(backend.Entry{}, err)
 				return

@@ -30,6 +30,8 @@ type page struct {
 	objects, prefixes []backend.Entry
 	encoded           bool   // keys are URL-encoded
 	next              string // token of the page behind; empty: there is none
+
+	follow func(token string) // called with next as soon as that has been read, once in each attempt
 }
 
 // read is an option of a call of ListObjectsV2.
@@ -53,7 +55,7 @@ func (p *page) HandleDeserialize(ctx context.Context, in middleware.DeserializeI
 		return out, meta, err
 	}
 	body := &opening{ReadCloser: resp.Body}
-	read, root, err := parsePage(body, func() { body.kept, body.over = nil, true })
+	read, root, err := parsePage(body, func() { body.kept, body.over = nil, true }, p.follow)
 	switch {
 	case err == nil && root == "Error":
 		resp.Body = body.again()
@@ -66,6 +68,7 @@ func (p *page) HandleDeserialize(ctx context.Context, in middleware.DeserializeI
 	if err = errors.Join(err, body.Close()); err != nil {
 		return out, meta, &smithyhttp.RequestSendError{Err: err} // is tried again
 	}
+	read.follow = p.follow
 	*p = read
 	resp.Body = io.NopCloser(strings.NewReader("<" + listResult + "/>"))
 	return out, meta, nil
@@ -108,9 +111,9 @@ var buffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// parsePage reads a ListBucketResult (API reference, ListObjectsV2, response syntax), and calls found when it is known to be one. root is the
-// name of the document's element, known even where there is an error.
-func parsePage(doc io.Reader, found func()) (p page, root string, err error) {
+// parsePage reads a ListBucketResult (API reference, ListObjectsV2, response syntax). It calls found when it is known to be one, and follow with
+// the token of the page behind, if there is one. root is the name of the document's element, known even where there is an error.
+func parsePage(doc io.Reader, found func(), follow func(token string)) (p page, root string, err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	r := gosax.NewReaderBuf(doc, *buf)
@@ -142,8 +145,12 @@ func parsePage(doc io.Reader, found func()) (p page, root string, err error) {
 		case gosax.EventCData:
 			d.text = append(d.text, bytes.TrimSuffix(bytes.TrimPrefix(e.Bytes, []byte("<![CDATA[")), []byte("]]>"))...)
 		case gosax.EventEnd:
-			if err := d.end(element(e)); err != nil {
+			if err := d.end(d.closing(e)); err != nil {
 				return page{}, d.root, err
+			}
+			if d.truncated && d.next != "" && follow != nil {
+				follow(d.next)
+				follow = nil
 			}
 		case gosax.EventEOF:
 			p, err := d.finish()
@@ -152,16 +159,29 @@ func parsePage(doc io.Reader, found func()) (p page, root string, err error) {
 	}
 }
 
-// element is the name of an element without the prefix of its namespace. The frequent ones cost no memory.
+// element is the name of an element without the prefix of its namespace.
 func element(e gosax.Event) string {
+	switch string(e.Bytes) { // the frequent ones cost no memory, and little time
+	case "<Key>":
+		return "Key"
+	case "<LastModified>":
+		return "LastModified"
+	case "<ETag>":
+		return "ETag"
+	case "<Size>":
+		return "Size"
+	case "<StorageClass>":
+		return "StorageClass"
+	case "<Contents>":
+		return "Contents"
+	case "<Prefix>":
+		return "Prefix"
+	case "<CommonPrefixes>":
+		return "CommonPrefixes"
+	}
 	raw, _ := gosax.Name(e.Bytes)
 	if i := bytes.IndexByte(raw, ':'); i >= 0 {
 		raw = raw[i+1:]
-	}
-	for _, name := range [...]string{"Key", "LastModified", "ETag", "Size", "StorageClass", "Contents", "Prefix", "CommonPrefixes"} {
-		if string(raw) == name {
-			return name
-		}
 	}
 	return string(raw)
 }
@@ -194,6 +214,14 @@ func (d *document) open(name string) {
 	case len(d.names) == 3 && name == "RestoreStatus":
 		d.restored = true
 	}
+}
+
+// closing is element for an end. Most end what was opened last, as it was written then.
+func (d *document) closing(e gosax.Event) string {
+	if n := len(d.names); n > 0 && len(e.Bytes) == len("</>")+len(d.names[n-1]) && string(e.Bytes[2:len(e.Bytes)-1]) == d.names[n-1] {
+		return d.names[n-1]
+	}
+	return element(e)
 }
 
 // end takes what the innermost of the open elements says.

@@ -30,7 +30,7 @@ const pageDoc = `<?xml version="1.0" encoding="UTF-8"?>
 `
 
 func TestPage(t *testing.T) {
-	p, root, err := parsePage(strings.NewReader(pageDoc), func() {})
+	p, root, err := parsePage(strings.NewReader(pageDoc), func() {}, nil)
 	if err != nil || root != "ListBucketResult" || p.next != "a<b==" {
 		t.Fatalf("%q, next %q, %v", root, p.next, err)
 	}
@@ -50,7 +50,7 @@ func TestPage(t *testing.T) {
 
 func TestPageRefused(t *testing.T) {
 	for i := range len(strings.TrimSpace(pageDoc)) {
-		if p, root, err := parsePage(strings.NewReader(pageDoc[:i]), func() {}); err == nil && root == "ListBucketResult" {
+		if p, root, err := parsePage(strings.NewReader(pageDoc[:i]), func() {}, nil); err == nil && root == "ListBucketResult" {
 			t.Fatalf("cut at %d it is taken for whole: %v", i, p)
 		}
 	}
@@ -61,11 +61,11 @@ func TestPageRefused(t *testing.T) {
 		"<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%zz</Key></Contents></ListBucketResult>",
 		"<ListBucketResult><Contents></ListBucketResult></Contents>",
 	} {
-		if p, _, err := parsePage(strings.NewReader(doc), func() {}); err == nil {
+		if p, _, err := parsePage(strings.NewReader(doc), func() {}, nil); err == nil {
 			t.Errorf("%s is taken for %v", doc, p)
 		}
 	}
-	if _, root, err := parsePage(strings.NewReader("<Error><Code>SlowDown</Code></Error>"), func() {}); root != "Error" || err != nil {
+	if _, root, err := parsePage(strings.NewReader("<Error><Code>SlowDown</Code></Error>"), func() {}, nil); root != "Error" || err != nil {
 		t.Errorf("%q, %v", root, err)
 	}
 }
@@ -109,7 +109,7 @@ func TestPageModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, _, err := parsePage(iotest.OneByteReader(bytes.NewReader(b)), func() {})
+		p, _, err := parsePage(iotest.OneByteReader(bytes.NewReader(b)), func() {}, nil)
 		if got := p.entries(); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("%s\ngot %v, %v\nwant %v", b, got, err, want)
 		}
@@ -120,7 +120,7 @@ func FuzzPage(f *testing.F) {
 	f.Add([]byte(pageDoc))
 	f.Add([]byte("<Error><Code>SlowDown</Code></Error>"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		p, _, err := parsePage(bytes.NewReader(doc), func() {})
+		p, _, err := parsePage(bytes.NewReader(doc), func() {}, nil)
 		for _, e := range p.entries() {
 			if err != nil {
 				t.Errorf("%v in spite of %v", e, err)
