@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"path"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"sluice/backend"
 	"sluice/backend/vfs"
+	"sluice/protocol/codec"
+	"sluice/protocol/dataconn"
 	"sluice/protocol/listing"
 	"sluice/protocol/wire"
 )
@@ -75,51 +78,79 @@ func (s *session) enumerate(t *transfer, arg string, line format) job {
 		if err != nil {
 			return wire.Reply{}, err
 		}
-		// The first entry comes before the 150: an error about the directory needs no data connection.
-		next, stop := iter.Pull2(found.entries)
-		defer stop()
-		e, err, ok := next()
-		if errors.Is(err, vfs.ErrNotDir) && t.verb != "MLSD" {
+		out := lines{transfer: t}
+		if err := out.send(ctx, found, line); err != nil {
+			if out.conn != nil {
+				out.conn.Abort() // never a listing that only looks whole
+			}
+			return wire.Reply{}, err
+		}
+		return reply(226, "Listing complete"), t.end(out.conn)
+	}
+}
+
+// lines are a listing on its way to the client.
+type lines struct {
+	*transfer
+	conn    *dataconn.Conn // nil until there is something to say
+	encoder io.WriteCloser
+	eol     string
+	b       []byte // waits to be written
+}
+
+// send writes what was found. The first entry comes before the 150: an error about the directory needs no data connection.
+func (l *lines) send(ctx context.Context, found found, line format) error {
+	for e, err := range found.entries {
+		if errors.Is(err, vfs.ErrNotDir) && l.verb != "MLSD" && l.conn == nil {
 			found.shown = found.above
-			e, err = t.fs.Stat(ctx, t.name)
-			next = func() (vfs.Info, error, bool) { return vfs.Info{}, nil, false }
-		}
-		switch {
-		case err != nil:
-			return wire.Reply{}, err
-		case !ok && found.pattern:
-			return wire.Reply{}, fmt.Errorf("nothing matches %s: %w", t.name, backend.ErrNotExist)
-		}
-		conn, err := t.connect(ctx, "Here comes the listing")
-		if err != nil {
-			return wire.Reply{}, err
-		}
-		form, end := t.form.Listing()
-		sent := form.Encode(conn, 0)
-		w := &counter{sent, &t.bytes}
-		var b []byte
-		for ; ok && err == nil; e, err, ok = next() {
-			b = append(line(b, found.shown, e), end...)
-			for len(b) >= listBuffer && err == nil {
-				_, err = w.Write(b[:listBuffer])
-				b = b[:copy(b, b[listBuffer:])]
-			}
-			if err != nil {
-				break
-			}
-		}
-		if err == nil && len(b) > 0 {
-			_, err = w.Write(b)
+			e, err = l.fs.Stat(ctx, l.name)
 		}
 		if err == nil {
-			err = sent.Close()
+			err = l.open(ctx)
+		}
+		if err == nil {
+			l.b = append(line(l.b, found.shown, e), l.eol...)
+			err = l.write(listBuffer)
 		}
 		if err != nil {
-			conn.Abort() // never a listing that only looks whole
-			return wire.Reply{}, err
+			return err
 		}
-		return reply(226, "Listing complete"), t.end(conn)
 	}
+	if l.conn == nil && found.pattern {
+		return fmt.Errorf("nothing matches %s: %w", l.name, backend.ErrNotExist)
+	}
+	if err := l.open(ctx); err != nil {
+		return err
+	}
+	if err := l.write(max(1, len(l.b))); err != nil {
+		return err
+	}
+	return l.encoder.Close()
+}
+
+// open says 150, unless it has.
+func (l *lines) open(ctx context.Context) (err error) {
+	if l.conn != nil {
+		return nil
+	}
+	if l.conn, err = l.connect(ctx, "Here comes the listing"); err != nil {
+		return err
+	}
+	var form codec.Form
+	form, l.eol = l.form.Listing()
+	l.encoder = form.Encode(l.conn, 0)
+	return nil
+}
+
+// write writes as many pieces of size bytes as there are.
+func (l *lines) write(size int) error {
+	for len(l.b) >= size {
+		if _, err := (&counter{l.encoder, &l.bytes}).Write(l.b[:size]); err != nil {
+			return err
+		}
+		l.b = l.b[:copy(l.b, l.b[size:])]
+	}
+	return nil
 }
 
 // found is what a listing is about.
