@@ -43,6 +43,7 @@ type flaky struct {
 	storm *storm // takes all requests if there is one
 	mu    sync.Mutex
 	fault map[string]fault // by directory
+	count map[string]int   // requests by operation
 }
 
 // fault is how the requests of one kind fail.
@@ -54,7 +55,7 @@ type fault struct {
 
 func startFlaky(t *testing.T, kind string) *flaky {
 	t.Helper()
-	f := &flaky{kind: kind, fault: map[string]fault{}}
+	f := &flaky{kind: kind, fault: map[string]fault{}, count: map[string]int{}}
 	server := httptest.NewUnstartedServer(f)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.Start()
@@ -158,6 +159,7 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	about := r.URL.String() + r.Header.Get("X-Amz-Copy-Source") + string(body[:min(len(body), 2000)])
 	about = strings.ReplaceAll(about, "%2F", "/")
 	f.mu.Lock()
+	f.count[op]++
 	var hit fault
 	for dir, is := range f.fault {
 		if is.op == op && (strings.Contains(about, dir+"/") || op == "part" && strings.Contains(about, ".sluice/parts/")) {
@@ -239,7 +241,7 @@ func (f *flaky) bucket(t *testing.T, dir string) map[string]string {
 func (c *client) attempt(command, body string) int {
 	c.t.Helper()
 	data := (net.Conn)(nil)
-	if verb, _, _ := strings.Cut(command, " "); slices.Contains([]string{"STOR", "RETR", "LIST"}, verb) {
+	if verb, _, _ := strings.Cut(command, " "); slices.Contains([]string{"STOR", "APPE", "RETR", "LIST", "MLSD"}, verb) {
 		var port int
 		reply := c.do("EPSV", "229")
 		if _, err := fmt.Sscanf(reply[strings.Index(reply, "("):], "(|||%d|)", &port); err != nil {
