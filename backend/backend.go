@@ -28,7 +28,7 @@ type Store interface {
 	Stat(ctx context.Context, key string) (Object, error)
 
 	// List yields the entries whose keys start with prefix in ascending byte order of their keys, page by page as it is
-	// consumed. After a non-nil error it yields nothing more. A prefix without objects is empty, not an error.
+	// consumed, or little ahead of that. After a non-nil error it yields nothing more. A prefix without objects is empty, not an error.
 	List(ctx context.Context, prefix string, opts ListOptions) iter.Seq2[Entry, error]
 
 	// Open reads an object, or a range of it. The returned Object describes the version that is being read, Size being
@@ -149,8 +149,9 @@ type ListOptions struct {
 	// Limit is a hint: how many entries the caller expects to consume. 0 means all of them.
 	Limit int
 	// Asks, if set, is called before each request for a page, and what it returns before the first row of that page, so that who
-	// keeps the rows knows how old they can be: a page may be asked for while the rows of another are still handed on. A store that
-	// does not call it is taken to have been asked when List was called.
+	// keeps the rows knows how old they can be: a page may be asked for while the rows of another are still handed on, and be dropped. Both
+	// are called between rows, in the goroutine that consumes them. A store that does not call Asks is taken to have been asked when List
+	// was called.
 	Asks func() (begins func())
 }
 

@@ -12,8 +12,8 @@ import (
 
 // List implements backend.Store. It goes through the listing chunk by chunk: what is cached is served from there, the
 // rest comes from one run through the store's listing, which is shared with others who are at the same place. The first
-// row comes after the store's first page, or the first 1000 rows; nothing but the chunk at hand is held, except by the
-// cache.
+// row comes after the store's first page, or the first 1000 rows; nothing but the chunk at hand and what is read ahead, a chunk here and a page
+// in the store, is held, except by the cache.
 func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOptions) iter.Seq2[backend.Entry, error] {
 	if opts.Recursive || !cacheable(prefix, opts.After) {
 		return s.inner.List(ctx, prefix, opts)

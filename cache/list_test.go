@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"testing"
@@ -213,4 +215,48 @@ func (r *requests) top(prefix string) []string {
 	}
 	r.tops++
 	return keys
+}
+
+// readsAhead is a store of pages of two rows that asks for the second page four seconds behind the first, and before it hands that on.
+type readsAhead struct {
+	*mem.Store
+	lists int
+}
+
+func (s *readsAhead) List(ctx context.Context, prefix string, opts backend.ListOptions) iter.Seq2[backend.Entry, error] {
+	return func(yield func(backend.Entry, error) bool) {
+		s.lists++
+		first := opts.Ask()
+		time.Sleep(4 * time.Second)
+		second := opts.Ask()
+		first()
+		n := 0
+		for e, err := range s.Store.List(ctx, prefix, backend.ListOptions{After: opts.After}) {
+			if n++; n == 3 {
+				second()
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestAgeOfPages: a chunk is as old as the request for its page, whatever was asked for before its rows came.
+func TestAgeOfPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := &readsAhead{Store: mem.New(mem.Config{})}
+		s := chunked(2, Config{ListTTL: 5 * time.Second}).Wrap("s", ahead)
+		put(t, ahead.Store, "d/1", "d/2", "d/3", "d/4")
+		for _, step := range []struct {
+			wait  time.Duration
+			lists int
+		}{{0, 1}, {500 * time.Millisecond, 1}, {time.Second, 2}} { // after 4 s, 4.5 s and 5.5 s
+			time.Sleep(step.wait)
+			lists(t, s, "d/", "d/1", "d/2", "d/3", "d/4")
+			if ahead.lists != step.lists {
+				t.Errorf("%v later the store was asked %d times, want %d", step.wait, ahead.lists, step.lists)
+			}
+		}
+	})
 }

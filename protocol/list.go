@@ -79,7 +79,7 @@ func (s *session) enumerate(t *transfer, arg string, line format) job {
 			return wire.Reply{}, err
 		}
 		out := lines{transfer: t}
-		if err := out.send(ctx, found, line); err != nil {
+		if err := out.run(ctx, found, line); err != nil {
 			if out.conn != nil {
 				out.conn.Abort() // never a listing that only looks whole
 			}
@@ -94,12 +94,13 @@ type lines struct {
 	*transfer
 	conn    *dataconn.Conn // nil until there is something to say
 	encoder io.WriteCloser
+	count   counter // writes to encoder
 	eol     string
 	b       []byte // waits to be written
 }
 
-// send writes what was found. The first entry comes before the 150: an error about the directory needs no data connection.
-func (l *lines) send(ctx context.Context, found found, line format) error {
+// run writes what was found. The first entry comes before the 150: an error about the directory needs no data connection.
+func (l *lines) run(ctx context.Context, found found, line format) error {
 	for e, err := range found.entries {
 		if errors.Is(err, vfs.ErrNotDir) && l.verb != "MLSD" && l.conn == nil {
 			found.shown = found.above
@@ -139,13 +140,14 @@ func (l *lines) open(ctx context.Context) (err error) {
 	var form codec.Form
 	form, l.eol = l.form.Listing()
 	l.encoder = form.Encode(l.conn, 0)
+	l.count = counter{l.encoder, &l.bytes}
 	return nil
 }
 
 // write writes as many pieces of size bytes as there are.
 func (l *lines) write(size int) error {
 	for len(l.b) >= size {
-		if _, err := (&counter{l.encoder, &l.bytes}).Write(l.b[:size]); err != nil {
+		if _, err := l.count.Write(l.b[:size]); err != nil {
 			return err
 		}
 		l.b = l.b[:copy(l.b, l.b[size:])]

@@ -31,11 +31,15 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 		p = s.ask(ctx, in, "", opts, false)
 		for last, ahead := opts.After, false; ; ahead = opts.Limit == 0 {
 			if ahead {
-				if token := <-p.told; token != "" && token != p.token {
+				if token := p.following(); token != "" && token != p.token {
 					next = s.ask(ctx, in, token, opts, true)
 				}
 			}
-			if <-p.done; p.err != nil {
+			<-p.done
+			if p.panicked != "" {
+				panic(p.panicked)
+			}
+			if p.err != nil {
 				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, p.err))
 				return
 			}
@@ -76,8 +80,10 @@ type asked struct {
 	begins func()      // of ListOptions.Ask
 	told   chan string // gets the next page's token while this one is read; closed at the end
 	done   chan struct{}
-	err    error // when it is done
 	cancel context.CancelFunc
+
+	err      error  // when it is done
+	panicked string // in a goroutine of its own
 }
 
 // ask asks for a page. It comes back when that has been read or, with ahead, at once.
@@ -86,28 +92,42 @@ func (s *Store) ask(ctx context.Context, in s3.ListObjectsV2Input, token string,
 	a.follow = func(token string) {
 		select {
 		case a.told <- token:
-		default: // at a second try
+		default: // at a second try, while nobody has asked for more
 		}
 	}
 	in.ContinuationToken = optional(token)
 	ctx, a.cancel = context.WithCancel(ctx)
 	read := func() {
-		defer close(a.done)
 		defer close(a.told)
 		defer a.cancel()
-		defer func() {
-			if v := recover(); v != nil { // nobody else could
-				a.err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-			}
-		}()
 		_, a.err = s.client.ListObjectsV2(ctx, &in, a.read)
 	}
-	if ahead {
-		go read()
-	} else {
+	if !ahead {
+		defer close(a.done)
 		read()
+		return a
 	}
+	go func() {
+		defer close(a.done)
+		defer func() { // a panic belongs to the caller's goroutine
+			if v := recover(); v != nil {
+				a.panicked = fmt.Sprintf("%v\n%s", v, debug.Stack())
+			}
+		}()
+		read()
+	}()
 	return a
+}
+
+// following is the token of the next page, as soon as it is known; empty: there is none.
+func (a *asked) following() string {
+	token := <-a.told
+	select {
+	case <-a.done:
+		return a.next // of the last try
+	default:
+		return token
+	}
 }
 
 // drop ends what is still on its way.

@@ -30,9 +30,10 @@ const pageDoc = `<?xml version="1.0" encoding="UTF-8"?>
 `
 
 func TestPage(t *testing.T) {
-	p, root, err := parsePage(strings.NewReader(pageDoc), func() {}, nil)
-	if err != nil || root != "ListBucketResult" || p.next != "a<b==" {
-		t.Fatalf("%q, next %q, %v", root, p.next, err)
+	told := ""
+	p, root, err := parsePage(strings.NewReader(pageDoc), func() {}, func(token string) { told += token })
+	if err != nil || root != "ListBucketResult" || p.next != "a<b==" || told != p.next {
+		t.Fatalf("%q, next %q, told %q, %v", root, p.next, told, err)
 	}
 	when := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	want := []backend.Entry{
@@ -116,11 +117,35 @@ func TestPageModel(t *testing.T) {
 	})
 }
 
+// TestPageToken: what follows is told once, wherever it stands, and only if there is more.
+func TestPageToken(t *testing.T) {
+	const more, end, token, row = "<IsTruncated>true</IsTruncated>", "<IsTruncated>false</IsTruncated>",
+		"<NextContinuationToken>t</NextContinuationToken>", "<Contents><Key>k</Key></Contents>"
+	for doc, want := range map[string]string{
+		more + token + row:         "t",
+		token + row + more:         "t",
+		row + more + token:         "t",
+		more + token + token + row: "t",
+		end + token + row:          "",
+		token + row:                "",
+	} {
+		told := ""
+		p, _, err := parsePage(strings.NewReader("<ListBucketResult>"+doc+"</ListBucketResult>"), func() {}, func(token string) { told += token })
+		if err != nil || p.next != want || told != want {
+			t.Errorf("%s: next is %q, told was %q, %v", doc, p.next, told, err)
+		}
+	}
+}
+
 func FuzzPage(f *testing.F) {
 	f.Add([]byte(pageDoc))
 	f.Add([]byte("<Error><Code>SlowDown</Code></Error>"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		p, _, err := parsePage(bytes.NewReader(doc), func() {}, nil)
+		told := []string{}
+		p, _, err := parsePage(bytes.NewReader(doc), func() {}, func(token string) { told = append(told, token) })
+		if len(told) > 1 || err == nil && p.next != "" && len(told) == 0 {
+			t.Errorf("next is %q, told was %q", p.next, told)
+		}
 		for _, e := range p.entries() {
 			if err != nil {
 				t.Errorf("%v in spite of %v", e, err)

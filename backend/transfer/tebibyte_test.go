@@ -162,7 +162,7 @@ func scaled() backend.Caps {
 	return c
 }
 
-// One tebibyte, a 1024th of each size: parts grow, part numbers run out, segments fill and are joined, and memory stays that of some parts.
+// One tebibyte, a 1024th of each size, of which every 256th byte tells its place: parts grow, part numbers run out, segments fill and are joined, and memory stays that of some parts.
 func TestTebibyte(t *testing.T) {
 	const size, stride = 1<<30 + 5, 256
 	for _, c := range []struct {

@@ -122,7 +122,7 @@ func parts(t *testing.T, g *fakegcs.Server) (names []string) {
 	return names
 }
 
-// operation names what a request does, in words that all stores have in common: list, head, get, put, part, copy, delete.
+// operation names what a request does, in words that all stores have in common: list, head, get, put, part, copy, delete. What only some know goes by its method.
 func (f *flaky) operation(r *http.Request, body []byte) string {
 	q := r.URL.Query()
 	switch {

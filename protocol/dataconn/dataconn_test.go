@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -523,25 +524,30 @@ func (c *countingCache) Put(key string, cs *tls.ClientSessionState) {
 	c.ClientSessionCache.Put(key, cs)
 }
 
-// TestKeyExchange: who resumes is spared ML-KEM on the data connection, and nobody else is; nor is who has sent no other key.
+// TestKeyExchange: who offers to resume is spared ML-KEM on the data connection, and nobody else is; nor is who has sent no other key.
 func TestKeyExchange(t *testing.T) {
 	for name, tc := range map[string]struct {
 		curves []tls.CurveID
 		resume bool
+		void   bool // the ticket that is offered cannot be opened
 		want   tls.CurveID
 	}{
-		"resumed":                  {nil, true, tls.X25519},
-		"not resumed":              {nil, false, tls.X25519MLKEM768},
-		"resumed, ML-KEM alone":    {[]tls.CurveID{tls.X25519MLKEM768}, true, tls.X25519MLKEM768},
-		"resumed, without ML-KEM":  {[]tls.CurveID{tls.X25519}, true, tls.X25519},
-		"resumed, without either":  {[]tls.CurveID{tls.CurveP256}, true, tls.CurveP256},
-		"resumed, ML-KEM and P384": {[]tls.CurveID{tls.X25519MLKEM768, tls.CurveP384}, true, tls.X25519MLKEM768},
+		"resumed":                  {nil, true, false, tls.X25519},
+		"not resumed":              {nil, false, false, tls.X25519MLKEM768},
+		"void ticket":              {nil, false, true, tls.X25519},
+		"resumed, ML-KEM alone":    {[]tls.CurveID{tls.X25519MLKEM768}, true, false, tls.X25519MLKEM768},
+		"resumed, without ML-KEM":  {[]tls.CurveID{tls.X25519}, true, false, tls.X25519},
+		"resumed, without either":  {[]tls.CurveID{tls.CurveP256}, true, false, tls.CurveP256},
+		"resumed, ML-KEM and P384": {[]tls.CurveID{tls.X25519MLKEM768, tls.CurveP384}, true, false, tls.X25519MLKEM768},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, Config{})
 			r.client.CurvePreferences = tc.curves
 			s, client := r.login(local, tls.VersionTLS13)
-			if !tc.resume {
+			switch {
+			case tc.void:
+				client.ClientSessionCache = voidTickets{client.ClientSessionCache}
+			case !tc.resume:
 				client.ClientSessionCache = nil
 			}
 			e := r.expect(s, true)
@@ -556,6 +562,24 @@ func TestKeyExchange(t *testing.T) {
 			r.conn(e).Abort()
 		})
 	}
+}
+
+// voidTickets are a client's tickets, broken in their sealed part.
+type voidTickets struct{ tls.ClientSessionCache }
+
+func (c voidTickets) Get(key string) (*tls.ClientSessionState, bool) {
+	cs, ok := c.ClientSessionCache.Get(key)
+	if !ok {
+		return nil, false
+	}
+	ticket, state, err := cs.ResumptionState()
+	if err != nil {
+		return nil, false
+	}
+	ticket = slices.Clone(ticket)
+	ticket[len(ticket)-1] ^= 1
+	cs, err = tls.NewResumptionState(ticket, state)
+	return cs, err == nil
 }
 
 // TestCertificateStays: a data connection shows the certificate of its control connection, whatever was loaded since.

@@ -16,12 +16,12 @@ func FuzzHello(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n"))
 	f.Add([]byte{22, 3, 1, 0, 4, 1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		raw, hello, err := readHello(bytes.NewReader(in))
+		raw, h, err := readHello(bytes.NewReader(in))
 		if !bytes.HasPrefix(in, raw) {
 			t.Fatalf("%x was read of %x", raw, in)
 		}
 		again, same, errAgain := readHello(iotest.OneByteReader(bytes.NewReader(in)))
-		if !bytes.Equal(again, raw) || len(same.tickets) != len(hello.tickets) || same.x25519 != hello.x25519 || (errAgain == nil) != (err == nil) {
+		if !bytes.Equal(again, raw) || len(same.tickets) != len(h.tickets) || same.x25519 != h.x25519 || (errAgain == nil) != (err == nil) {
 			t.Fatalf("byte by byte: %x, %d tickets, %v", again, len(same.tickets), errAgain)
 		}
 		var body []byte // without the heads of records
@@ -29,7 +29,7 @@ func FuzzHello(f *testing.F) {
 			n := min(5+int(p[3])<<8+int(p[4]), len(p))
 			body, p = append(body, p[5:n]...), p[n:]
 		}
-		for _, ticket := range hello.tickets {
+		for _, ticket := range h.tickets {
 			if !bytes.Contains(body, ticket) {
 				t.Fatalf("ticket %x is not in %x", ticket, raw)
 			}

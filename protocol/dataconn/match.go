@@ -2,6 +2,7 @@ package dataconn
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"io"
 	"net"
@@ -108,19 +109,19 @@ func (p *Passive) match(pt *port, conn net.Conn) (reason string) {
 	}
 	deadline := time.Now().Add(p.cfg.HandshakeTimeout)
 	_ = conn.SetDeadline(deadline)
-	read, hello, err := readHello(io.MultiReader(&onceReader{first}, conn))
+	read, h, err := readHello(io.MultiReader(&onceReader{first}, conn))
 	if err != nil {
 		return "no TLS"
 	}
 	raw.in = read
 
-	e, ticket, reason := p.byHello(pt, remote, hello.tickets)
+	e, ticket, reason := p.byHello(pt, remote, h.tickets)
 	if e == nil {
 		return reason
 	}
 	ctx, cancel := context.WithDeadline(e.ctx, deadline)
 	defer cancel()
-	c, err := handshake(ctx, raw, e.session.dataTLS(ticket, ticket && hello.x25519))
+	c, err := handshake(ctx, raw, e.session.dataTLS(ticket, ticket && h.x25519 && !fips140.Enabled()))
 	if err != nil {
 		return "handshake failed"
 	}

@@ -85,9 +85,9 @@ func (s *Session) SetTLS(base *tls.Config) *tls.Config {
 func (s *Session) SetPeer(cert *x509.Certificate) { s.peer = cert }
 
 // dataTLS is the configuration of one data connection. hasTicket says that the client offers to resume, light that its keys may
-// be agreed upon without ML-KEM, which costs as much as the rest of the handshake. Whoever records it gains nothing by a quantum
-// computer: a resumed connection's keys also hang on the secret of the ticket (RFC 8446 7.1), and that on the key exchange of
-// the control connection.
+// be agreed upon by X25519 without ML-KEM, which costs as much as the rest of the handshake. A resumed connection's keys also depend on the
+// secret of its ticket (RFC 8446 7.1), which came from the control connection's own key exchange: that is hybrid if the client can do it. Only
+// who offers a ticket that turns out to be void, and does a full handshake then, has X25519 alone.
 //
 // It issues no new ticket: a client that only writes would leave it unread, and its kernel would answer our last bytes with
 // a reset that destroys the tail of the upload. crypto/tls has one switch for issuing and for accepting tickets, so the
