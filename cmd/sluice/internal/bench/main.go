@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,9 @@ func main() {
 	flag.Int64Var(&opts.many, "many", 256*mib, "`bytes` of each file where there are 64")
 	flag.DurationVar(&opts.settle, "settle", 20*time.Second, "how long sessions are idle before their memory is measured")
 	flag.Parse()
+	// Store and clients collect their garbage between the runs (measure), and within one only where there is much of it.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(2 << 30)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := bench(ctx, opts)
 	stop()

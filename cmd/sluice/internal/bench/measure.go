@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -109,7 +110,9 @@ func measure(ctx context.Context, b benchmark, s *server, at place, run int) (_ 
 			return sample{}, err
 		}
 	}
-	syscall.Sync() // what earlier runs have left for the disk to write is not to be paid for by this one
+	// What earlier runs have left for the disk to write, and the store's own for the collector, is not to be paid for by this one.
+	syscall.Sync()
+	runtime.GC()
 	before := at.null.Counts()
 	busy := s.cpu()
 	start := time.Now()

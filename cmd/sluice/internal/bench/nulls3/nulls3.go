@@ -94,7 +94,7 @@ func (s *Server) Fill(n int, size int64, name func(i int) string) {
 		if s.objects[key] == nil {
 			s.keys = append(s.keys, key)
 		}
-		s.objects[key] = &Object{Size: size, ETag: etag(s.serial), Updated: time.Now().UTC(), Expected: true, Header: http.Header{}}
+		s.objects[key] = &Object{Size: size, ETag: etag(s.serial), Updated: time.Now().UTC(), Expected: true}
 	}
 	slices.Sort(s.keys)
 }
