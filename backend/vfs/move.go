@@ -6,6 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -243,10 +246,6 @@ func (m *move) finish(ctx context.Context, items []item) error {
 			return err
 		}
 	}
-	files := items
-	if len(items) > 0 && items[0].Rel == "" {
-		files = items[1:] // the marker goes last
-	}
 	var changed atomic.Pointer[error]
 	del := func(ctx context.Context, it *item) error {
 		err := m.patient(ctx, func() error {
@@ -258,11 +257,8 @@ func (m *move) finish(ctx context.Context, items []item) error {
 		}
 		return err
 	}
-	if err := m.each(ctx, files, del); err != nil {
-		return err
-	}
-	if len(files) < len(items) {
-		if err := m.each(ctx, items[:1], del); err != nil {
+	for stage := range upward(items) {
+		if err := m.each(ctx, stage, del); err != nil {
 			return err
 		}
 	}
@@ -275,6 +271,26 @@ func (m *move) finish(ctx context.Context, items []item) error {
 		return *err
 	}
 	return nil
+}
+
+// upward yields items in the stages in which they are deleted: the files, then the markers of directories, the deepest first. A store that
+// keeps files in directories of a disk may leave one behind whose marker goes while something in it does.
+func upward(items []item) iter.Seq[[]item] {
+	stages := map[int][]item{}
+	for _, it := range items {
+		depth := strings.Count(it.Rel, "/")
+		if it.Rel != "" && !strings.HasSuffix(it.Rel, "/") {
+			depth = math.MaxInt
+		}
+		stages[depth] = append(stages[depth], it)
+	}
+	return func(yield func([]item) bool) {
+		for _, depth := range slices.Backward(slices.Sorted(maps.Keys(stages))) {
+			if !yield(stages[depth]) {
+				return
+			}
+		}
+	}
 }
 
 // each calls f for every item, several at once, as long as the move is this one's. It ends at the first error, and returns that when all

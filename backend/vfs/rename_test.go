@@ -399,3 +399,39 @@ func TestRenameDirTakesBack(t *testing.T) {
 	wantErr(t, "rename", newTree(t, Mount{Path: "/", Store: s, Rights: Full}).Rename(t.Context(), "/d", "/e"), backend.ErrChanged)
 	wantKeys(t, s, "d/a", "d/b", "e/b")
 }
+
+// TestRenameUpward: a marker goes, from the source or from what was copied in vain, when nothing is left in its directory.
+func TestRenameUpward(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		var s *mem.Store
+		watched := ""
+		s = mem.New(mem.Config{Fault: func(op, key string) error {
+			if fails && op == "copy" && key == watched+"z" {
+				return errBroken
+			}
+			if op == "delete" && strings.HasSuffix(key, "/") && strings.HasPrefix(key, watched) {
+				for _, k := range s.Keys() {
+					if strings.HasPrefix(k, key) && k != key {
+						t.Errorf("%s goes while there is %s", key, k)
+					}
+				}
+			}
+			return nil
+		}})
+		all := []string{"d/"}
+		for _, dir := range []string{"d/a/", "d/a/b/", "d/a/b/c/", "d/a-b/", "d/e/"} {
+			all = append(all, dir, dir+"1", dir+"2")
+		}
+		all = append(all, "d/z")
+		fill(t, s, all...)
+		tree := newTree(t, Mount{Path: "/", Rights: Full, Store: s})
+		if watched = "d/"; fails {
+			watched = "to/"
+		}
+		err := tree.Rename(t.Context(), "/d", "/to")
+		wantErr(t, "rename", err, map[bool]error{true: errBroken}[fails])
+		if left := s.Keys(); len(left) != len(all) || strings.HasPrefix(left[0], "d/") != fails {
+			t.Errorf("%q", left)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (m *move) rollback(ctx context.Context, wait time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return m.each(ctx, there, func(ctx context.Context, it *item) error {
+	del := func(ctx context.Context, it *item) error {
 		return m.patient(ctx, func() error {
 			err := deleteVersion(ctx, m.store, backend.Object{Key: m.To + it.Rel, ETag: it.copy.ETag})
 			if errors.Is(err, backend.ErrChanged) {
@@ -64,5 +64,11 @@ func (m *move) rollback(ctx context.Context, wait time.Duration) error {
 			}
 			return err
 		})
-	})
+	}
+	for stage := range upward(there) {
+		if err := m.each(ctx, stage, del); err != nil {
+			return err
+		}
+	}
+	return nil
 }
