@@ -10,19 +10,24 @@ import (
 	"os"
 	"time"
 
+	"sluice/protocol/dataconn"
 	"sluice/protocol/wire"
 )
 
 // startTLS does the handshake on the control connection.
 func (s *session) startTLS(ctx context.Context) error {
 	cfg := s.data.SetTLS(s.srv.cfg.TLS())
+	prompt := &dataconn.Prompt{Conn: s.conn, Transport: s.raw}
+	s.conn = prompt
 	if s.srv.cfg.CCC != CCCOff {
 		s.conn = &recordConn{Conn: s.conn}
 	}
 	conn := tls.Server(s.conn, cfg)
 	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.LoginTimeout)
 	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err := conn.HandshakeContext(ctx)
+	prompt.Over = true
+	if err != nil {
 		return err
 	}
 	cs := conn.ConnectionState()

@@ -38,7 +38,10 @@ func handshake(ctx context.Context, raw *rawConn, cfg *tls.Config) (*Conn, error
 		return c, nil
 	}
 	c.tls = tls.Server(raw, cfg)
-	if err := c.tls.HandshakeContext(ctx); err != nil {
+	raw.prompt = true
+	err := c.tls.HandshakeContext(ctx)
+	raw.prompt = false
+	if err != nil {
 		return nil, fmt.Errorf("data connection handshake: %w", err)
 	}
 	c.resumed = c.tls.ConnectionState().DidResume

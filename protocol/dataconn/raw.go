@@ -17,6 +17,7 @@ type rawConn struct {
 	in       []byte  // has been received and not been read
 	received int64   // bytes
 	fast     bool    // there was more than a record to receive, or all that was asked for
+	prompt   bool    // see Prompt
 	bulk     *[]byte // what in is in, nil most of the time
 
 	out    *[]byte // what has been written and not been sent; nil: nothing is held back
@@ -117,6 +118,9 @@ func (c *rawConn) drop() {
 
 // receive reads from the transport.
 func (c *rawConn) receive(p []byte) (int, error) {
+	if c.prompt {
+		acknowledge(c.Conn)
+	}
 	n, err := c.Conn.Read(p)
 	c.received += int64(n)
 	if err == io.EOF {
