@@ -148,7 +148,7 @@ func (m *move) copyAll(ctx context.Context) error {
 			it.copied = foreign
 		}
 	}
-	return m.each(ctx, m.items, func(ctx context.Context, it *item) error {
+	return m.each(ctx, every(m.items), func(ctx context.Context, it *item) error {
 		if it.placed {
 			return nil
 		}
@@ -189,7 +189,7 @@ func (m *move) copies(ctx context.Context) (there []item, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = m.each(ctx, there, func(ctx context.Context, it *item) error {
+	err = m.each(ctx, every(there), func(ctx context.Context, it *item) error {
 		if it.copied != "" {
 			return nil
 		}
@@ -273,20 +273,42 @@ func (m *move) finish(ctx context.Context, items []item) error {
 	return nil
 }
 
-// upward yields items in the stages in which they are deleted: the files, then the markers of directories, the deepest first. A store that
-// keeps files in directories of a disk may leave one behind whose marker goes while something in it does.
-func upward(items []item) iter.Seq[[]item] {
-	stages := map[int][]item{}
-	for _, it := range items {
-		depth := strings.Count(it.Rel, "/")
-		if it.Rel != "" && !strings.HasSuffix(it.Rel, "/") {
-			depth = math.MaxInt
+// every yields all items.
+func every(items []item) iter.Seq[*item] {
+	return func(yield func(*item) bool) {
+		for i := range items {
+			if !yield(&items[i]) {
+				return
+			}
 		}
-		stages[depth] = append(stages[depth], it)
 	}
-	return func(yield func([]item) bool) {
+}
+
+// upward yields items in the stages in which they are deleted: the files, then what marks directories, the deepest first. A store may refuse to
+// delete a directory with something in it (Azure with a hierarchical namespace), or leave one behind whose marker goes while something in it does
+// (gateways to a file system).
+func upward(items []item) iter.Seq[iter.Seq[*item]] {
+	stages := map[int][]int{} // by depth
+	for i := range items {
+		depth := math.MaxInt
+		switch it := &items[i]; {
+		case it.Rel == "" || strings.HasSuffix(it.Rel, "/"):
+			depth = strings.Count(it.Rel, "/")
+		case isFolder(it.source) || isFolder(it.copy):
+			depth = strings.Count(it.Rel, "/") + 1
+		}
+		stages[depth] = append(stages[depth], i)
+	}
+	return func(yield func(iter.Seq[*item]) bool) {
 		for _, depth := range slices.Backward(slices.Sorted(maps.Keys(stages))) {
-			if !yield(stages[depth]) {
+			stage := func(yield func(*item) bool) {
+				for _, i := range stages[depth] {
+					if !yield(&items[i]) {
+						return
+					}
+				}
+			}
+			if !yield(stage) {
 				return
 			}
 		}
@@ -295,10 +317,10 @@ func upward(items []item) iter.Seq[[]item] {
 
 // each calls f for every item, several at once, as long as the move is this one's. It ends at the first error, and returns that when all
 // have returned.
-func (m *move) each(ctx context.Context, items []item, f func(context.Context, *item) error) error {
+func (m *move) each(ctx context.Context, items iter.Seq[*item], f func(context.Context, *item) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(moveParallel)
-	for i := range items {
+	for it := range items {
 		if gctx.Err() != nil {
 			break
 		}
@@ -306,7 +328,7 @@ func (m *move) each(ctx context.Context, items []item, f func(context.Context, *
 			if err := m.hold(gctx); err != nil {
 				return err
 			}
-			return f(gctx, &items[i])
+			return f(gctx, it)
 		})
 	}
 	if err := g.Wait(); err != nil {

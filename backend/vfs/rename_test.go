@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"sluice/backend"
 	"sluice/backend/mem"
@@ -404,9 +405,18 @@ func TestRenameDirTakesBack(t *testing.T) {
 func TestRenameUpward(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		var s *mem.Store
-		watched := ""
+		watched, copied := "", 0
 		s = mem.New(mem.Config{Fault: func(op, key string) error {
 			if fails && op == "copy" && key == watched+"z" {
+				for n := 0; n < copied; { // all others are there
+					n = 0
+					for _, k := range s.Keys() {
+						if strings.HasPrefix(k, watched) {
+							n++
+						}
+					}
+					time.Sleep(time.Millisecond)
+				}
 				return errBroken
 			}
 			if op == "delete" && strings.HasSuffix(key, "/") && strings.HasPrefix(key, watched) {
@@ -426,12 +436,40 @@ func TestRenameUpward(t *testing.T) {
 		fill(t, s, all...)
 		tree := newTree(t, Mount{Path: "/", Rights: Full, Store: s})
 		if watched = "d/"; fails {
-			watched = "to/"
+			watched, copied = "to/", len(all)-1
 		}
 		err := tree.Rename(t.Context(), "/d", "/to")
 		wantErr(t, "rename", err, map[bool]error{true: errBroken}[fails])
 		if left := s.Keys(); len(left) != len(all) || strings.HasPrefix(left[0], "d/") != fails {
 			t.Errorf("%q", left)
+		}
+	}
+}
+
+// TestRenameFolders: what marks a directory in a store that has them is not deleted while something is in it: that is refused there.
+func TestRenameFolders(t *testing.T) {
+	var s *mem.Store
+	armed := false
+	s = mem.New(mem.Config{Fault: func(op, key string) error {
+		if op == "delete" && armed {
+			for _, k := range s.Keys() {
+				if strings.HasPrefix(k, key+"/") {
+					return fmt.Errorf("%s: %w", k, errBroken)
+				}
+			}
+		}
+		return nil
+	}})
+	for _, dir := range []string{"d", "d/a", "d/a/b"} {
+		put(t, s, dir, nil, map[string]string{"hdi_isfolder": "true"})
+		fill(t, s, dir+"/1", dir+"/2")
+	}
+	armed = true
+	tree := newTree(t, Mount{Path: "/", Rights: Full, Store: s})
+	wantErr(t, "rename", tree.Rename(t.Context(), "/d", "/to"), nil)
+	for _, k := range s.Keys() {
+		if strings.HasPrefix(k, "d") {
+			t.Errorf("%s is left", k)
 		}
 	}
 }
