@@ -2,19 +2,14 @@ package protocol
 
 import (
 	"net"
-	"syscall"
+
+	"sluice/protocol/dataconn"
 )
 
 // inlineUrgent leaves urgent bytes in the stream: clients send the Telnet sequence in front of ABOR that way (RFC 959 4.1.3),
 // and a byte taken out of the stream would tear that sequence apart.
 func inlineUrgent(conn net.Conn) {
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return
+	if raw := dataconn.Socket(conn); raw != nil {
+		_ = raw.Control(func(fd uintptr) { _ = setInlineUrgent(fd) })
 	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) { _ = setInlineUrgent(fd) })
 }

@@ -2,20 +2,13 @@ package dataconn
 
 import (
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // acknowledge has the kernel acknowledge what has come without delay (tcp(7), TCP_QUICKACK). It is not for long.
 func acknowledge(conn net.Conn) {
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return
+	if raw := Socket(conn); raw != nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
 	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
 }

@@ -38,7 +38,7 @@ func handshake(ctx context.Context, raw *rawConn, cfg *tls.Config) (*Conn, error
 		return c, nil
 	}
 	c.tls = tls.Server(raw, cfg)
-	raw.prompt = true
+	raw.prompt = true // see Prompt
 	err := c.tls.HandshakeContext(ctx)
 	raw.prompt = false
 	if err != nil {

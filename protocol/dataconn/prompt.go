@@ -1,14 +1,17 @@
 package dataconn
 
-import "net"
+import (
+	"net"
+	"syscall"
+)
 
-// Prompt is a connection on which a handshake of TLS is done: until that is over, it acknowledges at once what it reads. Clients with Nagle's
-// algorithm (RFC 896) send the second piece of what ends a handshake only when the first is acknowledged, and those with GnuTLS have two (FileZilla,
-// lftp). A kernel takes its time for that: 40 ms on Linux.
+// Prompt is a control connection on which a handshake of TLS is done: until that is over, what came is acknowledged before more is read. A client with
+// Nagle's algorithm (RFC 896) sends the second piece of what ends a handshake only when the first is acknowledged, and with GnuTLS (lftp) there
+// are two. A kernel takes its time for that: 40 ms on Linux. On a data connection rawConn does the same.
 type Prompt struct {
 	net.Conn
 	Transport net.Conn // what Conn is at the bottom
-	Over      bool     // set by the goroutine that reads
+	Over      bool     // set before another goroutine reads
 }
 
 // Read implements net.Conn.
@@ -17,4 +20,22 @@ func (c *Prompt) Read(p []byte) (int, error) {
 		acknowledge(c.Transport)
 	}
 	return c.Conn.Read(p)
+}
+
+// Socket is the socket of conn, which a PROXY protocol listener may have wrapped; nil if there is none.
+func Socket(conn net.Conn) syscall.RawConn {
+	if c, ok := conn.(interface{ TCPConn() (*net.TCPConn, bool) }); ok {
+		if below, ok := c.TCPConn(); ok {
+			conn = below
+		}
+	}
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }

@@ -17,7 +17,7 @@ type rawConn struct {
 	in       []byte  // has been received and not been read
 	received int64   // bytes
 	fast     bool    // there was more than a record to receive, or all that was asked for
-	prompt   bool    // see Prompt
+	prompt   bool    // what came is acknowledged before more is read
 	bulk     *[]byte // what in is in, nil most of the time
 
 	out    *[]byte // what has been written and not been sent; nil: nothing is held back
