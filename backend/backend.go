@@ -28,7 +28,7 @@ type Store interface {
 	Stat(ctx context.Context, key string) (Object, error)
 
 	// List yields the entries whose keys start with prefix in ascending byte order of their keys, page by page as it is
-	// consumed, or little ahead of that. After a non-nil error it yields nothing more. A prefix without objects is empty, not an error.
+	// consumed, or a little ahead of it. After a non-nil error it yields nothing more. A prefix without objects is empty, not an error.
 	List(ctx context.Context, prefix string, opts ListOptions) iter.Seq2[Entry, error]
 
 	// Open reads an object, or a range of it. The returned Object describes the version that is being read, Size being

@@ -35,11 +35,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts backend.ListOption
 					next = s.ask(ctx, in, token, opts, true)
 				}
 			}
-			<-p.done
-			if p.panicked != "" {
-				panic(p.panicked)
-			}
-			if p.err != nil {
+			if <-p.done; p.err != nil {
 				yield(backend.Entry{}, s.wrap(ctx, "list", prefix, p.err))
 				return
 			}
@@ -80,10 +76,8 @@ type asked struct {
 	begins func()      // of ListOptions.Ask
 	told   chan string // gets the next page's token while this one is read; closed at the end
 	done   chan struct{}
+	err    error // when it is done
 	cancel context.CancelFunc
-
-	err      error  // when it is done
-	panicked string // in a goroutine of its own
 }
 
 // ask asks for a page. It comes back when that has been read or, with ahead, at once.
@@ -109,9 +103,9 @@ func (s *Store) ask(ctx context.Context, in s3.ListObjectsV2Input, token string,
 	}
 	go func() {
 		defer close(a.done)
-		defer func() { // a panic belongs to the caller's goroutine
+		defer func() { // one bad answer is not to end the process
 			if v := recover(); v != nil {
-				a.panicked = fmt.Sprintf("%v\n%s", v, debug.Stack())
+				a.err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 			}
 		}()
 		read()

@@ -53,34 +53,33 @@ type fault struct {
 	hits  *int
 }
 
-func startFlaky(t *testing.T, kind string) *flaky {
+func startFlaky(t *testing.T, kind, tries string) *flaky {
 	t.Helper()
 	f := &flaky{kind: kind, fault: map[string]fault{}, count: map[string]int{}}
 	server := httptest.NewUnstartedServer(f)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.Start()
 	t.Cleanup(server.Close)
-	const short = "tries: 2, timeout: 2s"
 	var err error
 	target := ""
 	switch kind {
 	case "s3":
 		g := versitygw.Start(t)
 		target, f.secret = g.Endpoint, g.SecretKey
-		f.config = fmt.Sprintf("{type: s3, bucket: %s, endpoint: %q, region: us-east-1, pathStyle: true, accessKey: %q, secretKey: %q, %s}", g.Bucket, server.URL, g.AccessKey, g.SecretKey, short)
+		f.config = fmt.Sprintf("{type: s3, bucket: %s, endpoint: %q, region: us-east-1, pathStyle: true, accessKey: %q, secretKey: %q, %s}", g.Bucket, server.URL, g.AccessKey, g.SecretKey, tries)
 		f.direct, err = s3.Open(t.Context(), s3.Config{Bucket: g.Bucket, Endpoint: g.Endpoint, Region: "us-east-1", PathStyle: true, AccessKey: g.AccessKey, SecretKey: g.SecretKey})
 		f.raw = func(t *testing.T) []string { t.Helper(); return g.Uploads(t) }
 	case "gcs":
 		g := fakegcs.Start(t)
 		target, f.secret = g.Endpoint, "no secret"
-		f.config = fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true, %s}", g.Bucket, server.URL, short)
+		f.config = fmt.Sprintf("{type: gcs, bucket: %s, endpoint: %q, anonymous: true, %s}", g.Bucket, server.URL, tries)
 		f.direct, err = gcs.Open(t.Context(), gcs.Config{Bucket: g.Bucket, Endpoint: g.Endpoint, Anonymous: true})
 		f.raw = func(t *testing.T) []string { t.Helper(); return parts(t, g) }
 	case "azure":
 		a := azurite.Start(t)
 		target, f.secret = a.Endpoint, a.AccountKey
 		u, _ := url.Parse(a.Endpoint)
-		f.config = fmt.Sprintf("{type: azure, account: %s, container: %s, endpoint: %q, accountKey: %q, %s}", a.Account, a.Container, server.URL+u.Path, a.AccountKey, short)
+		f.config = fmt.Sprintf("{type: azure, account: %s, container: %s, endpoint: %q, accountKey: %q, %s}", a.Account, a.Container, server.URL+u.Path, a.AccountKey, tries)
 		f.direct, err = azure.Open(t.Context(), azure.Config{Account: a.Account, Container: a.Container, Endpoint: a.Endpoint, AccountKey: a.AccountKey})
 		f.raw = func(*testing.T) []string { return nil } // nobody can list or drop uncommitted blocks
 	}
@@ -304,7 +303,7 @@ func TestE2EFailures(t *testing.T) {
 		kind, half := []string{"s3", "gcs", "azure"}[i/2], i%2
 		t.Run(fmt.Sprintf("%s %d", kind, half), func(t *testing.T) {
 			t.Parallel()
-			f := startFlaky(t, kind)
+			f := startFlaky(t, kind, "tries: 2, timeout: 2s")
 			r := boot(t, fmt.Sprintf(`tls: {certificates: [{cert: server.crt, key: server.key}]}
 stores: {drops: %s}
 users: [{name: ann, password: %q, mounts: [{path: /, store: drops}], limits: {sessions: 0, transfers: 0}}]

@@ -124,7 +124,7 @@ func weather(t *testing.T, kind string, seed uint64, clients int, keep bool) {
 	if !keep {
 		resume = "0s"
 	}
-	f := startFlaky(t, kind)
+	f := startFlaky(t, kind, "tries: 2, timeout: 2s")
 	s := newStorm(f, seed)
 	f.storm = s
 	for i := range clients {

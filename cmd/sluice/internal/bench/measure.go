@@ -110,7 +110,7 @@ func measure(ctx context.Context, b benchmark, s *server, at place, run int) (_ 
 			return sample{}, err
 		}
 	}
-	// What earlier runs have left for the disk to write, and the store's own for the collector, is not to be paid for by this one.
+	// What earlier runs left, for the disk to write and in this process to collect, must not be paid for by this one.
 	syscall.Sync()
 	runtime.GC()
 	before := at.null.Counts()
