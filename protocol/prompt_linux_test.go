@@ -41,7 +41,7 @@ func TestPromptHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer passive.Close()
+	t.Cleanup(func() { _ = passive.Close() })
 	serverTLS, clientTLS := wiretest.Certificate(t)
 	server, err := protocol.New(t.Context(), protocol.Config{
 		Driver: &driver{fs: newFS(t)}, TLS: func() *tls.Config { return serverTLS }, Passive: passive,
@@ -59,7 +59,7 @@ func TestPromptHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	p := newPeer(t, conn)
 	p.do("", "220")
 	before := l.n.Load()
