@@ -34,7 +34,7 @@ func (c *askedConn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// TestPromptHandshake: AUTH TLS acknowledges at once what its handshake reads (dataconn.Prompt), and no command behind it.
+// TestPromptHandshake: AUTH TLS acknowledges at once what its handshake reads (socket.Prompt), and no command behind it.
 func TestPromptHandshake(t *testing.T) {
 	network := wiretest.NewNetwork()
 	passive, err := dataconn.Listen(t.Context(), dataconn.Config{FirstPort: 1024, LastPort: 1024, Listen: network.Listen})

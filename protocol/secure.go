@@ -10,14 +10,14 @@ import (
 	"os"
 	"time"
 
-	"sluice/protocol/dataconn"
+	"sluice/protocol/socket"
 	"sluice/protocol/wire"
 )
 
 // startTLS does the handshake on the control connection.
 func (s *session) startTLS(ctx context.Context) error {
 	cfg := s.data.SetTLS(s.srv.cfg.TLS())
-	prompt := &dataconn.Prompt{Conn: s.conn, Transport: s.raw}
+	prompt := &socket.Prompt{Conn: s.conn, Transport: s.raw}
 	s.conn = prompt
 	if s.srv.cfg.CCC != CCCOff {
 		s.conn = &recordConn{Conn: s.conn}

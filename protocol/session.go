@@ -17,6 +17,7 @@ import (
 	"sluice/protocol/codec"
 	"sluice/protocol/dataconn"
 	"sluice/protocol/listing"
+	"sluice/protocol/socket"
 	"sluice/protocol/wire"
 )
 
@@ -97,7 +98,7 @@ func serve(srv *Server, conn net.Conn, mode Mode, refusal string) {
 	s.ctx, s.cancel = context.WithCancelCause(srv.ctx)
 	s.data = dataconn.NewSession(s.remote.Addr())
 	defer s.end()
-	inlineUrgent(conn)
+	socket.InlineUrgent(conn)
 	s.control(conn)
 	greeted := false
 	if mode == Implicit {

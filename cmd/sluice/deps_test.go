@@ -28,8 +28,8 @@ const importRules = `
 
 	NONE < backend;
 	NONE < backend/link/rawio;
-	LIBRARY < protocol/auth, protocol/codec, protocol/wire;
-	backend/link/rawio, LIBRARY < protocol/dataconn;
+	LIBRARY < protocol/auth, protocol/codec, protocol/socket, protocol/wire;
+	backend/link/rawio, protocol/socket, LIBRARY < protocol/dataconn;
 	NONE < backend/storetest/free;
 	backend/storetest/free, LIBRARY < backend/storetest/{azurite,fakegcs,versitygw};
 
@@ -42,7 +42,7 @@ const importRules = `
 	backend/transfer, LIBRARY < backend/vfs;
 	backend/vfs, LIBRARY < backend/vfs/vfstest;
 	backend/vfs < protocol/listing;
-	backend/vfs, protocol/{codec,dataconn,listing,wire}, LIBRARY < protocol;
+	backend/vfs, protocol/{codec,dataconn,listing,socket,wire}, LIBRARY < protocol;
 	protocol, backend/mem < protocol/wiretest;
 
 	backend/{azure,file,gcs,mem,s3}, cache, protocol, protocol/auth, LIBRARY, PROMETHEUS < cmd/sluice;

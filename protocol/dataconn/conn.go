@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"sluice/protocol/socket"
 )
 
 // lingering is how long a finished download waits for the client's end of the connection. Closing earlier, with the
@@ -38,14 +40,14 @@ func handshake(ctx context.Context, raw *rawConn, cfg *tls.Config) (*Conn, error
 		return c, nil
 	}
 	c.tls = tls.Server(raw, cfg)
-	raw.prompt = true // see Prompt
+	raw.prompt = true // see socket.Prompt
 	err := c.tls.HandshakeContext(ctx)
 	raw.prompt = false
 	if err != nil {
 		return nil, fmt.Errorf("data connection handshake: %w", err)
 	}
 	c.resumed = c.tls.ConnectionState().DidResume
-	acknowledge(raw.Conn)
+	socket.Acknowledge(raw.Conn)
 	return c, nil
 }
 
@@ -82,7 +84,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	} else {
 		n, err = c.tls.Read(p)
 		if c.reads++; c.reads <= quickReads && err == nil {
-			acknowledge(c.raw.Conn)
+			socket.Acknowledge(c.raw.Conn)
 		}
 		fin := c.raw.eof.Load()
 		c.ended = err == io.EOF && !fin || c.lenient && fin && (err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF))

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"sluice/protocol/socket"
 )
 
 // rawConn is the connection below TLS. It notes whether the transport itself came to its end: crypto/tls reports a FIN without
@@ -119,7 +121,7 @@ func (c *rawConn) drop() {
 // receive reads from the transport.
 func (c *rawConn) receive(p []byte) (int, error) {
 	if c.prompt {
-		acknowledge(c.Conn)
+		socket.Acknowledge(c.Conn)
 	}
 	n, err := c.Conn.Read(p)
 	c.received += int64(n)
