@@ -128,8 +128,11 @@ func (u *nowhereUpload) WritePart(_ context.Context, n int, p []byte) error {
 	if u.s.whole {
 		again := make([]byte, len(p))
 		r := &places{size: from + int64(len(p)), stride: u.s.stride, at: from, whole: true}
-		if _, err := io.ReadFull(r, again); err != nil || from%u.s.stride != 0 || !bytes.Equal(again, p) {
-			return fmt.Errorf("part %d of %d bytes is not what is at %d (%v)", n, len(p), from, err)
+		if _, err := io.ReadFull(r, again); err != nil {
+			return err
+		}
+		if from%u.s.stride != 0 || !bytes.Equal(again, p) {
+			return fmt.Errorf("part %d of %d bytes is not what is at %d", n, len(p), from)
 		}
 	}
 	for i := int64(0); i+8 <= int64(len(p)); i += u.s.stride {
